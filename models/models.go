@@ -1,0 +1,238 @@
+// Package models holds the values that flow between setpoint's stages: what a
+// head, a rendering, an assignment, a device's state and an episode of drift
+// are, and nothing about how they are stored or sent. It imports nothing of
+// ours, and it admits a type only if two stages exchange it.
+//
+// Every value is plain data with a stable JSON form, because it is kept in
+// JetStream and read back by a later version. Times are UTC. Values carry the
+// generation they derive from; a write that carries a lower generation than the
+// stored one loses.
+package models
+
+import "time"
+
+// DeviceName names an inventory entry: letters, digits, '-', '_' and '.',
+// starting and ending with a letter or digit, at most 63 bytes, case-sensitive.
+type DeviceName string
+
+// Hash is the lower-case hexadecimal SHA-256 of a blob's bytes. The empty Hash
+// means "none".
+type Hash string
+
+// Generation grows by at least one with each change of the deploy branch's head,
+// and never falls, also when the store had to be rebuilt. Zero means "none".
+type Generation uint64
+
+// Head is one movement of a branch: the value of the table heads, and the event
+// published as a commit. Old is empty for the first head ever seen.
+type Head struct {
+	Generation Generation `json:"generation"`
+	Branch     string     `json:"branch"`
+	Old        string     `json:"old,omitempty"` // full hash of the head before
+	New        string     `json:"new"`           // full hash of the head now
+	Forced     bool       `json:"forced,omitempty"`
+	Seen       time.Time  `json:"seen"`
+}
+
+// Adopt says what happens to a device that setpoint meets for the first time.
+type Adopt string
+
+const (
+	AdoptApprove Adopt = "approve" // observed, nothing written, until one plan is approved
+	AdoptAuto    Adopt = "auto"    // written to like any other
+)
+
+// DriftMode says what is done about drift.
+type DriftMode string
+
+const (
+	DriftObserve DriftMode = "observe" // recorded
+	DriftAlert   DriftMode = "alert"   // recorded and told
+	DriftEnforce DriftMode = "enforce" // recorded, told and put back
+)
+
+// Drift is a device's drift policy as rendered from the config repo.
+type Drift struct {
+	Mode  DriftMode     `json:"mode"`
+	After time.Duration `json:"after,omitempty"` // enforce: how long a difference stands before it is put back
+}
+
+// Device is an inventory entry, as rendered: everything the device's owner needs
+// to reach it and to know what is setpoint's there. It holds no secret.
+type Device struct {
+	Name        DeviceName        `json:"name"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Address     string            `json:"address"` // host:port
+	Platform    string            `json:"platform"`
+	Credentials string            `json:"credentials"` // a name in the server's configuration
+	Manage      []string          `json:"manage"`      // path text; exclusions begin with "!"
+	Adopt       Adopt             `json:"adopt"`
+	Redundancy  string            `json:"redundancy,omitempty"`
+	Drift       Drift             `json:"drift"`
+}
+
+// Intended is one device of a manifest: its entry and its intended config, the
+// blob of canonical RFC 7951 JSON.
+type Intended struct {
+	Device Device `json:"device"`
+	Config Hash   `json:"config"`
+}
+
+// Manifest is a rendered commit. Devices are sorted by name. The same tree gives
+// the same bytes, so a manifest names no commit and no time.
+type Manifest struct {
+	Devices []Intended `json:"devices"`
+}
+
+// Mistake is one thing wrong with the intent, at the place where a person mends
+// it. Line and Column count from 1; zero means the whole file.
+type Mistake struct {
+	File    string `json:"file"`
+	Line    int    `json:"line,omitempty"`
+	Column  int    `json:"column,omitempty"`
+	Path    string `json:"path,omitempty"` // the YANG path, where there is one
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+// RenderState is where a generation's rendering stands.
+type RenderState string
+
+const (
+	Rendering      RenderState = "rendering"  // begun; Attempts says how often
+	Rendered       RenderState = "rendered"   // Manifest is set
+	RenderMistakes RenderState = "mistakes"   // Mistakes is set: the intent's fault
+	RenderError    RenderState = "error"      // Reason is set: ours or the environment's fault
+	RenderSkipped  RenderState = "superseded" // a newer head came before this one was rendered
+)
+
+// Render is the value of the table manifests, by generation.
+type Render struct {
+	Generation Generation  `json:"generation"`
+	Commit     string      `json:"commit"`
+	Branch     string      `json:"branch"`
+	State      RenderState `json:"state"`
+	Attempts   int         `json:"attempts"`
+	Devices    int         `json:"devices,omitempty"`
+	Manifest   Hash        `json:"manifest,omitempty"` // blob: Manifest as JSON
+	Mistakes   Hash        `json:"mistakes,omitempty"` // blob: []Mistake as JSON
+	Reason     string      `json:"reason,omitempty"`
+	Base       Generation  `json:"base,omitempty"`     // the newest rendered generation before this one
+	BaseHash   Hash        `json:"baseHash,omitempty"` // its manifest
+	Took       int64       `json:"tookMs,omitempty"`   // milliseconds
+	Time       time.Time   `json:"time"`
+}
+
+// Phase is what the owner of a device may do now.
+type Phase string
+
+const (
+	PhaseHold    Phase = "hold"    // observe, write nothing
+	PhaseApply   Phase = "apply"   // bring the device to Hash
+	PhaseConfirm Phase = "confirm" // two-phase rollouts, not used by a single wave
+	PhaseCancel  Phase = "cancel"  // two-phase rollouts, not used by a single wave
+	PhaseSettled Phase = "settled" // was on Hash; any difference is drift
+)
+
+// Assignment is the value of the table assignments, by device: the config the
+// device should be on now. Only a rollout writes it.
+type Assignment struct {
+	Generation Generation `json:"generation"`
+	Commit     string     `json:"commit"`
+	Manifest   Hash       `json:"manifest"` // the manifest that holds the device's entry
+	Hash       Hash       `json:"hash"`     // the intended config
+	Previous   Hash       `json:"previous,omitempty"`
+	Phase      Phase      `json:"phase"`
+	ConfirmID  string     `json:"confirmID,omitempty"`
+	Deadline   time.Time  `json:"deadline,omitzero"`
+}
+
+// DeviceState is what the owner of a device last found out.
+type DeviceState string
+
+const (
+	DeviceUnknown     DeviceState = "unknown"     // not read yet, or the last read was partial or failed
+	DeviceUnreachable DeviceState = "unreachable" // no session: down, wrong certificate, wrong credentials
+	DeviceApplying    DeviceState = "applying"    // differs, and being brought to its assignment
+	DeviceApplied     DeviceState = "applied"     // read back, equal to its assignment
+	DeviceObserved    DeviceState = "observed"    // differs, and may not be written: awaits approval
+	DeviceDrifted     DeviceState = "drifted"     // was applied, and moved away without a commit
+	DeviceHeld        DeviceState = "held"        // refused its intended config; held until the hash changes
+)
+
+// DeviceStatus is the value of the table devices, by device. It speaks of one
+// assignment: Generation and Intended say which.
+type DeviceStatus struct {
+	Generation Generation        `json:"generation"`
+	Intended   Hash              `json:"intended"`
+	Applied    Generation        `json:"applied,omitempty"` // newest generation that was read back on the device
+	State      DeviceState       `json:"state"`
+	Reason     string            `json:"reason,omitempty"` // one line: which path, why
+	Running    Hash              `json:"running,omitempty"`
+	Diff       Hash              `json:"diff,omitempty"` // blob: the plan as redacted text, where one stands
+	Changes    int               `json:"changes,omitempty"`
+	ReadAt     time.Time         `json:"readAt,omitzero"`
+	Since      time.Time         `json:"since"` // when State was entered
+	Rungs      map[string]string `json:"rungs,omitempty"`
+}
+
+// RolloutState is where a generation's journey over its devices stands.
+type RolloutState string
+
+const (
+	RolloutRunning    RolloutState = "running"
+	RolloutDone       RolloutState = "done"       // every device converged
+	RolloutIncomplete RolloutState = "incomplete" // ended with devices held, deferred or awaiting approval; catch-up goes on
+	RolloutSuperseded RolloutState = "superseded" // a newer generation took its devices
+)
+
+// Rollout is the value of the table rollouts, by generation.
+type Rollout struct {
+	Generation Generation   `json:"generation"`
+	Commit     string       `json:"commit"`
+	Manifest   Hash         `json:"manifest"`
+	State      RolloutState `json:"state"`
+	By         Generation   `json:"by,omitempty"` // superseded: by which
+	Total      int          `json:"total"`
+	Converged  int          `json:"converged"`
+	Changed    int          `json:"changed"`            // devices whose intended config this generation changed
+	Held       []DeviceNote `json:"held,omitempty"`     // refused it
+	Deferred   []DeviceNote `json:"deferred,omitempty"` // unreachable, caught up later
+	Awaiting   []DeviceNote `json:"awaiting,omitempty"` // observed, awaiting approval
+	Started    time.Time    `json:"started"`
+	Ended      time.Time    `json:"ended,omitzero"`
+}
+
+// DeviceNote is a device and one line about it.
+type DeviceNote struct {
+	Device DeviceName `json:"device"`
+	Reason string     `json:"reason"`
+}
+
+// Episode is the value of the table episodes, by device: the drift that stands,
+// or the last one that stood (Closed is set then).
+type Episode struct {
+	ID         string     `json:"id"` // device and opening time; names the episode in chat
+	Device     DeviceName `json:"device"`
+	Generation Generation `json:"generation"`
+	Intended   Hash       `json:"intended"`
+	Running    Hash       `json:"running"`
+	Mode       DriftMode  `json:"mode"`
+	Changes    int        `json:"changes"`
+	Summary    string     `json:"summary"` // one line: the first paths
+	Diff       Hash       `json:"diff"`    // blob: the plan as redacted text
+	Opened     time.Time  `json:"opened"`
+	Changed    time.Time  `json:"changed,omitzero"`
+	Closed     time.Time  `json:"closed,omitzero"`
+	How        string     `json:"how,omitempty"` // closed how: "healed", "reverted on the device", "superseded by a commit"
+}
+
+// Event is one line of a device's history, published on the bus for people and
+// for tools; no stage acts on it.
+type Event struct {
+	Device     DeviceName `json:"device"`
+	Kind       string     `json:"kind"` // applied, held, unreachable, drift-opened, drift-changed, drift-closed, …
+	Generation Generation `json:"generation"`
+	Reason     string     `json:"reason,omitempty"`
+	Time       time.Time  `json:"time"`
+}
