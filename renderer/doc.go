@@ -1,0 +1,2 @@
+// Package renderer turns a config repository into device configurations.
+package renderer

@@ -1,0 +1,588 @@
+package renderer
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/setpoint-net/setpoint/models"
+)
+
+const (
+	apiVersion      = "setpoint/v1"
+	defaultPort     = "9339" // IANA: gnmi-gnoi
+	defaultPlatform = "openconfig"
+	maxPriority     = 999 // kinds render at kindPriority, above every group
+)
+
+// Fields and kinds that the format has but this version does not act on. They
+// are refused, not passed over: a silent "enforced" would be a lie.
+var (
+	laterKinds        = []string{"Tenant", "Platform", "Rollout", "AlertPolicy"}
+	laterDeviceFields = []string{"allowUnenforced", "decommission"}
+	laterEnforce      = []string{"maxInFlight", "fleetStop"}
+)
+
+// deviceDoc is a Device document.
+type deviceDoc struct {
+	models.Device
+	at         place // of metadata.name
+	addressAt  place
+	ownManage  []entry
+	vars       *node
+	openconfig *node
+}
+
+// groupDoc is a Group document.
+type groupDoc struct {
+	name       string
+	at         place
+	target     target
+	priority   int
+	manage     []entry
+	vars       *node
+	openconfig *node
+}
+
+// linkDoc is a Link document: two ports that one cable joins.
+type linkDoc struct {
+	name string
+	at   place
+	a, b linkEnd
+}
+
+type linkEnd struct {
+	device   models.DeviceName
+	deviceAt place
+	port     string
+	portAt   place
+}
+
+// policyDoc is a DriftPolicy document.
+type policyDoc struct {
+	name   string
+	at     place
+	target target
+	drift  models.Drift
+}
+
+// requestDoc is a document of one of the repo's own kinds.
+type requestDoc struct {
+	kind, name string
+	at         place // of metadata.name
+	target     target
+	spec       *node
+	specAt     place // of the key "spec"
+}
+
+// entry is one text of a list with its place.
+type entry struct {
+	text string
+	at   place
+}
+
+// target is a document's "for": a selector, or devices by name.
+type target struct {
+	at       place
+	selector selector
+	source   string // the selector's text
+	devices  []entry
+	named    bool // devices, not selector
+}
+
+// intent is every document of a config repo, by kind.
+type intent struct {
+	devices  []*deviceDoc
+	groups   []*groupDoc
+	links    []*linkDoc
+	policies []*policyDoc
+	requests []*requestDoc
+}
+
+// decoder turns documents into values, strictly: an unknown field is a mistake
+// with a near name.
+type decoder struct {
+	*ledger
+	intent
+	kinds []string // the repo's own
+	names map[string]place
+}
+
+func (d *decoder) document(n *node) {
+	if n.shape != mapping {
+		d.at(n.at, "document", "a document is a mapping with apiVersion, kind, metadata and spec, not %s", n.shape)
+		return
+	}
+	version, kind := n.get("apiVersion"), n.get("kind")
+	if version == nil {
+		d.add(mistake{at: n.at, sort: "apiVersion", msg: "apiVersion is missing", hint: "write apiVersion: " + apiVersion})
+	} else if version.text != apiVersion {
+		d.add(mistake{at: version.at, sort: "apiVersion", msg: fmt.Sprintf("apiVersion %s is not known", version.brief()), hint: "write apiVersion: " + apiVersion})
+	}
+	if kind == nil {
+		d.at(n.at, "kind", "kind is missing")
+		return
+	}
+	switch known := append([]string{"Device", "Group", "Link", "DriftPolicy"}, d.kinds...); {
+	case kind.shape != text:
+		d.at(kind.at, "kind", "kind must be text, not %s", kind.shape)
+	case kind.text == "Device":
+		d.device(n)
+	case kind.text == "Group":
+		d.group(n)
+	case kind.text == "Link":
+		d.link(n)
+	case kind.text == "DriftPolicy":
+		d.policy(n)
+	case slices.Contains(d.kinds, kind.text):
+		d.request(n, kind.text)
+	case slices.Contains(laterKinds, kind.text):
+		d.at(kind.at, "unsupported", "kind %s is not supported by this version yet", kind.text)
+	default:
+		hint := didYouMean(kind.text, known)
+		d.add(mistake{at: kind.at, sort: "kind", msg: fmt.Sprintf("kind %q is not known: it is neither built in nor defined in kinds/*.cue", cut(kind.text, 64)), hint: hint})
+	}
+}
+
+// fields checks a mapping's field names. Absent and null count as empty.
+func (d *decoder) fields(n *node, what string, known ...string) bool {
+	if n == nil || n.shape == null {
+		return false
+	}
+	if n.shape != mapping {
+		d.at(n.at, "shape", "%s must be a mapping, not %s", what, n.shape)
+		return false
+	}
+	for _, f := range n.fields {
+		if !slices.Contains(known, f.name) {
+			d.add(mistake{at: f.at, sort: "field", msg: fmt.Sprintf("%s has no field %q", what, cut(f.name, 64)), hint: didYouMean(f.name, known)})
+		}
+	}
+	return true
+}
+
+// text reads a scalar that must be text. YAML reads an unquoted 10 or true as
+// something else, and what it would print back may differ from what was
+// written (010, 1e3), so those are refused.
+func (d *decoder) text(n *node, what string) string {
+	switch {
+	case n == nil:
+	case n.shape == text:
+		return n.text
+	case n.scalar() && n.shape != null:
+		d.add(mistake{at: n.at, sort: "text", msg: fmt.Sprintf("%s must be text; YAML reads %s as %s", what, n.brief(), n.shape), hint: fmt.Sprintf("quote it: %q", n.text)})
+	default:
+		d.at(n.at, "text", "%s must be text, not %s", what, n.shape)
+	}
+	return ""
+}
+
+func (d *decoder) texts(n *node, what string) []entry {
+	if n == nil || n.shape == null {
+		return nil
+	}
+	if n.shape != sequence {
+		d.at(n.at, "shape", "%s must be a list, not %s", what, n.shape)
+		return nil
+	}
+	var out []entry
+	for _, item := range n.items {
+		if t := d.text(item, "an entry of "+what); t != "" {
+			out = append(out, entry{t, item.at})
+		} else if item.shape == text {
+			d.at(item.at, "text", "an entry of %s is empty", what)
+		}
+	}
+	return out
+}
+
+// mapped reads a mapping that holds anything (vars, openconfig).
+func (d *decoder) mapped(n *node, what string) *node {
+	if n == nil || n.shape == null {
+		return nil
+	}
+	if n.shape != mapping {
+		d.at(n.at, "shape", "%s must be a mapping, not %s", what, n.shape)
+		return nil
+	}
+	return n
+}
+
+var nameForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`)
+
+// metadata reads the name, which is unique among documents of its kind. An
+// empty name means the document can't be used.
+func (d *decoder) metadata(n *node, kind string, labels bool) (string, place) {
+	m := n.get("metadata")
+	known := []string{"name"}
+	if labels {
+		known = append(known, "labels")
+	}
+	d.fields(m, "metadata of a "+kind, known...)
+	nameNode := m.get("name")
+	if nameNode == nil {
+		d.at(n.at, "name", "metadata.name is missing")
+		return "", n.at
+	}
+	name := d.text(nameNode, "metadata.name")
+	if name == "" {
+		if nameNode.shape == text {
+			d.at(nameNode.at, "name", "metadata.name is empty")
+		}
+		return "", nameNode.at
+	}
+	if !nameForm.MatchString(name) {
+		d.at(nameNode.at, "name", "name %q may hold letters, digits, '-', '_' and '.', begins and ends with a letter or digit, and has at most 63 characters", cut(name, 80))
+		return "", nameNode.at
+	}
+	if first, twice := d.names[kind+" "+name]; twice {
+		d.at(nameNode.at, "duplicate-name", "%s %q is defined twice: first at %s", kind, name, first)
+		return "", nameNode.at
+	}
+	d.names[kind+" "+name] = nameNode.at
+	return name, nameNode.at
+}
+
+func (d *decoder) labels(n *node) map[string]string {
+	m := n.get("metadata").get("labels")
+	if m == nil || m.shape == null {
+		return nil
+	}
+	if m.shape != mapping {
+		d.at(m.at, "shape", "labels must be a mapping, not %s", m.shape)
+		return nil
+	}
+	out := make(map[string]string, len(m.fields))
+	for _, f := range m.fields {
+		value := d.text(f.value, "label "+f.name)
+		switch {
+		case !labelWord.MatchString(f.name):
+			d.at(f.at, "label", "label name %q may hold letters, digits, '-', '_', '.' and '/', at most 63", cut(f.name, 80))
+		case value != "" && !labelWord.MatchString(value):
+			d.at(f.value.at, "label", "label value %q may hold letters, digits, '-', '_', '.' and '/', at most 63", cut(value, 80))
+		default:
+			out[f.name] = value
+		}
+	}
+	return out
+}
+
+func (d *decoder) device(n *node) {
+	d.fields(n, "a Device", "apiVersion", "kind", "metadata", "spec")
+	name, at := d.metadata(n, "Device", true)
+	dev := &deviceDoc{at: at}
+	dev.Labels = d.labels(n)
+	spec := n.get("spec")
+	if spec == nil {
+		d.at(n.at, "spec", "spec is missing")
+	}
+	known := []string{"address", "platform", "credentials", "manage", "adopt", "redundancy", "vars", "openconfig"}
+	d.fields(spec, "spec of a Device", append(known, laterDeviceFields...)...)
+	for _, later := range laterDeviceFields {
+		if v := spec.get(later); !v.empty() && v.text != "false" {
+			d.at(v.at, "unsupported", "%s is not supported by this version yet", later)
+		}
+	}
+	dev.Name = models.DeviceName(name)
+	d.address(dev, n, spec)
+	dev.Platform = d.platform(spec.get("platform"))
+	dev.Credentials = d.text(spec.get("credentials"), "credentials")
+	if spec != nil && spec.get("credentials").empty() {
+		d.add(mistake{at: spec.at, sort: "credentials", msg: "credentials are missing", hint: "name an entry of the server's credentials"})
+	}
+	dev.ownManage = d.texts(spec.get("manage"), "manage")
+	dev.Adopt = d.adopt(spec.get("adopt"))
+	dev.Redundancy = d.text(spec.get("redundancy"), "redundancy")
+	dev.vars = d.vars(spec.get("vars"))
+	dev.openconfig = d.mapped(spec.get("openconfig"), "openconfig")
+	if name != "" {
+		d.devices = append(d.devices, dev)
+	}
+}
+
+func (d *decoder) address(dev *deviceDoc, n, spec *node) {
+	a := spec.get("address")
+	dev.addressAt = dev.at
+	if a.empty() {
+		if spec != nil {
+			d.add(mistake{at: spec.at, sort: "address", msg: "address is missing", hint: "write host or host:port"})
+		}
+		return
+	}
+	dev.addressAt = a.at
+	s := d.text(a, "address")
+	if s == "" {
+		return
+	}
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		host, port = s, defaultPort
+		if ip, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
+			host = ip.String()
+		}
+	}
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || number == 0 || !hostForm.MatchString(host) {
+		d.add(mistake{at: a.at, sort: "address", msg: fmt.Sprintf("address %q is not host:port", cut(s, 80)), hint: `for example "192.0.2.11:9339", "[2001:db8::1]:9339" or "leaf01.example.net"`})
+		return
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		host = ip.String()
+	}
+	dev.Address = net.JoinHostPort(strings.ToLower(host), strconv.FormatUint(number, 10))
+}
+
+// hostForm admits names (RFC 1123), IPv4 and IPv6 text, with a zone.
+var hostForm = regexp.MustCompile(`^([A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?\.?|[0-9A-Fa-f:.]+:[0-9A-Fa-f:.]*(%[A-Za-z0-9_.-]+)?)$`)
+
+func (d *decoder) platform(n *node) string {
+	s := d.text(n, "platform")
+	if s != "" && s != defaultPlatform {
+		d.add(mistake{at: n.at, sort: "platform", msg: fmt.Sprintf("platform %q is not known", cut(s, 64)), hint: "known: " + defaultPlatform})
+	}
+	return defaultPlatform
+}
+
+func (d *decoder) adopt(n *node) models.Adopt {
+	switch s := d.text(n, "adopt"); models.Adopt(s) {
+	case models.AdoptApprove, models.AdoptAuto:
+		return models.Adopt(s)
+	case "":
+	default:
+		d.add(mistake{at: n.at, sort: "adopt", msg: fmt.Sprintf("adopt %q is not known", cut(s, 64)), hint: "known: approve, auto"})
+	}
+	return models.AdoptApprove
+}
+
+// vars are free, but hold no null (is it absent or empty?) and no reference:
+// nothing would replace it.
+func (d *decoder) vars(n *node) *node {
+	n = d.mapped(n, "vars")
+	if n != nil {
+		d.varValues(n)
+	}
+	return n
+}
+
+func (d *decoder) varValues(n *node) {
+	for _, f := range n.fields {
+		d.varValues(f.value)
+	}
+	for _, item := range n.items {
+		d.varValues(item)
+	}
+	switch {
+	case n.shape == null:
+		d.add(mistake{at: n.at, sort: "null", msg: "a var needs a value", hint: `for empty text write ""`})
+	case n.shape == text && strings.Contains(n.text, "${"):
+		d.at(n.at, "var-reference", "a var holds no ${…}: references are replaced in openconfig alone")
+	case n.shape == integer && !plain.MatchString(n.text):
+		d.add(ambiguous(n))
+	}
+}
+
+// ambiguous is the mistake about an integer that YAML 1.1, YAML 1.2 and a
+// person's eye read differently.
+func ambiguous(n *node) mistake {
+	m := mistake{at: n.at, sort: "integer-form", msg: fmt.Sprintf("%s is an ambiguous integer", cut(n.text, 64))}
+	if v := n.number(); v != nil {
+		m.hint = fmt.Sprintf("write %s, or quote it for the text %q", v, n.text)
+	}
+	return m
+}
+
+func (d *decoder) group(n *node) {
+	d.fields(n, "a Group", "apiVersion", "kind", "metadata", "for", "spec")
+	name, at := d.metadata(n, "Group", false)
+	g := &groupDoc{name: name, at: at}
+	var ok bool
+	g.target, ok = d.target(n)
+	spec := n.get("spec")
+	d.fields(spec, "spec of a Group", "priority", "manage", "vars", "openconfig")
+	g.priority = d.priority(spec.get("priority"))
+	g.manage = d.texts(spec.get("manage"), "manage")
+	g.vars = d.vars(spec.get("vars"))
+	g.openconfig = d.mapped(spec.get("openconfig"), "openconfig")
+	if name != "" && ok {
+		d.groups = append(d.groups, g)
+	}
+}
+
+func (d *decoder) priority(n *node) int {
+	if n == nil {
+		return 0
+	}
+	v, err := strconv.Atoi(n.text)
+	if n.shape != integer || !plain.MatchString(n.text) || err != nil || v < 0 || v > maxPriority {
+		d.at(n.at, "priority", "priority must be an integer from 0 to %d, not %s", maxPriority, n.brief())
+		return 0
+	}
+	return v
+}
+
+// target reads "for". ok is false when nobody can say what it means.
+func (d *decoder) target(n *node) (t target, ok bool) {
+	f := n.get("for")
+	if f.empty() {
+		d.add(mistake{at: n.at, sort: "for", msg: "for is missing", hint: "write for: {selector: role=leaf} or for: {devices: [leaf01]}"})
+		return t, false
+	}
+	if !d.fields(f, "for", "selector", "devices") {
+		return t, false
+	}
+	t.at = f.at
+	sel, devices := f.get("selector"), f.get("devices")
+	switch {
+	case sel != nil && devices != nil:
+		d.at(f.at, "for", "for takes a selector or devices, not both")
+		return t, false
+	case devices != nil:
+		t.at, t.named = devices.at, true
+		t.devices = d.texts(devices, "devices")
+		if devices.empty() {
+			d.at(devices.at, "for", "devices is empty")
+		}
+		return t, true
+	case sel != nil:
+		return d.selector(sel)
+	}
+	return t, false
+}
+
+func (d *decoder) selector(n *node) (t target, ok bool) {
+	t.at = n.at
+	if n.shape == null {
+		d.at(n.at, "selector", `selector is empty: for every device write "*"`)
+		return t, false
+	}
+	if n.shape != text {
+		d.text(n, "selector")
+		return t, false
+	}
+	s, err := parseSelector(n.text)
+	if err != nil {
+		at := n.at
+		if e, is := err.(*selectorError); is && !strings.Contains(n.text, "\n") {
+			at.column += len([]rune(n.text[:e.offset]))
+			if n.quoted {
+				at.column++
+			}
+		}
+		d.add(mistake{at: at, sort: "selector", msg: err.Error(), hint: "for example: role=leaf,site in (lon1,lon2),!legacy"})
+		return t, false
+	}
+	t.selector, t.source = s, n.text
+	return t, true
+}
+
+func (d *decoder) link(n *node) {
+	d.fields(n, "a Link", "apiVersion", "kind", "metadata", "spec")
+	name, at := d.metadata(n, "Link", false)
+	spec := n.get("spec")
+	if spec.empty() {
+		d.at(n.at, "spec", "spec is missing")
+		return
+	}
+	d.fields(spec, "spec of a Link", "a", "b")
+	a, okA := d.linkEnd(spec, "a")
+	b, okB := d.linkEnd(spec, "b")
+	if name != "" && okA && okB {
+		d.links = append(d.links, &linkDoc{name: name, at: at, a: a, b: b})
+	}
+}
+
+func (d *decoder) linkEnd(spec *node, end string) (linkEnd, bool) {
+	n := spec.get(end)
+	if n.empty() {
+		d.add(mistake{at: spec.at, sort: "link", msg: "end " + end + " is missing", hint: "write " + end + ": {device: leaf01, port: Ethernet1}"})
+		return linkEnd{}, false
+	}
+	d.fields(n, "end "+end+" of a Link", "device", "port")
+	device, port := n.get("device"), n.get("port")
+	for what, v := range map[string]*node{"device": device, "port": port} {
+		if v.empty() {
+			d.at(n.at, "link", "%s is missing", what)
+		}
+	}
+	e := linkEnd{device: models.DeviceName(d.text(device, "device")), port: d.text(port, "port")}
+	if e.device == "" || e.port == "" {
+		return e, false
+	}
+	e.deviceAt, e.portAt = device.at, port.at
+	return e, true
+}
+
+func (d *decoder) policy(n *node) {
+	d.fields(n, "a DriftPolicy", "apiVersion", "kind", "metadata", "for", "spec")
+	name, at := d.metadata(n, "DriftPolicy", false)
+	p := &policyDoc{name: name, at: at}
+	var ok bool
+	p.target, ok = d.target(n)
+	spec := n.get("spec")
+	d.fields(spec, "spec of a DriftPolicy", "mode", "enforce")
+	mode := spec.get("mode")
+	p.drift.Mode = models.DriftMode(d.text(mode, "mode"))
+	switch p.drift.Mode {
+	case models.DriftObserve, models.DriftAlert, models.DriftEnforce:
+	case "":
+		if mode == nil || mode.scalar() && mode.text == "" {
+			d.add(mistake{at: at, sort: "mode", msg: "mode is missing", hint: "known: alert, enforce, observe"})
+		}
+		ok = false
+	default:
+		d.add(mistake{at: mode.at, sort: "mode", msg: fmt.Sprintf("mode %q is not known", cut(mode.text, 64)), hint: didYouMean(mode.text, []string{"observe", "alert", "enforce"})})
+		ok = false
+	}
+	p.drift.After = d.enforce(spec.get("enforce"), p.drift.Mode)
+	if name != "" && ok {
+		d.policies = append(d.policies, p)
+	}
+}
+
+func (d *decoder) enforce(n *node, mode models.DriftMode) time.Duration {
+	if !d.fields(n, "enforce", append([]string{"after"}, laterEnforce...)...) {
+		return 0
+	}
+	for _, later := range laterEnforce {
+		if v := n.get(later); !v.empty() {
+			d.at(v.at, "unsupported", "enforce.%s is not supported by this version yet", later)
+		}
+	}
+	if mode != models.DriftEnforce && mode != "" {
+		d.at(n.at, "enforce", "enforce belongs to mode enforce, not %s", mode)
+	}
+	after := n.get("after")
+	if after == nil {
+		return 0
+	}
+	v, err := time.ParseDuration(after.text)
+	if after.shape != text && after.text != "0" || err != nil || v < 0 {
+		d.add(mistake{at: after.at, sort: "duration", msg: fmt.Sprintf("after %s is not a duration", after.brief()), hint: "for example 30s or 5m"})
+		return 0
+	}
+	return v
+}
+
+func (d *decoder) request(n *node, kind string) {
+	d.fields(n, "a document of kind "+kind, "apiVersion", "kind", "metadata", "for", "spec")
+	name, at := d.metadata(n, kind, false)
+	r := &requestDoc{kind: kind, name: name, at: at, specAt: at}
+	var ok bool
+	r.target, ok = d.target(n)
+	for _, f := range n.fields {
+		if f.name == "spec" {
+			r.spec, r.specAt = d.mapped(f.value, "spec"), f.at
+		}
+	}
+	if r.spec == nil {
+		r.spec = &node{at: r.specAt, shape: mapping}
+	}
+	if name != "" && ok {
+		d.requests = append(d.requests, r)
+	}
+}

@@ -1,0 +1,248 @@
+package renderer
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// The limits of a config repo. It is input from outside: whoever may push to it
+// must not be able to exhaust the service.
+const (
+	maxFileBytes = 1 << 20   // one file
+	maxTreeBytes = 256 << 20 // all files that are read
+	maxFiles     = 100_000   // files that are read
+)
+
+const ignoreFile = ".setpointignore"
+
+// source is one file that was read.
+type source struct {
+	name string
+	data []byte
+}
+
+// sources is what a tree holds for the renderer.
+type sources struct {
+	yaml  []source // *.yaml, *.yml anywhere, by name
+	kinds []source // kinds/*.cue, by name
+}
+
+// gather walks the tree in lexical order. An error is one of reading the tree;
+// what the repository's authors can mend is a mistake.
+func gather(ctx context.Context, tree fs.FS, l *ledger) (*sources, error) {
+	ignore, err := readIgnore(tree, l)
+	if err != nil {
+		return nil, err
+	}
+	s := &sources{}
+	total, count := 0, 0
+	err = fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if name == "." {
+			return nil
+		}
+		if strings.HasPrefix(path.Base(name), ".") || ignore.skips(name, d.IsDir()) {
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if d.IsDir() {
+			return nil
+		}
+		if d.Type()&fs.ModeSymlink != 0 {
+			l.add(mistake{
+				at: place{file: name}, sort: "symlink", msg: "is a symbolic link: the config repo may hold none",
+				hint: "put the file itself here, or list the link in " + ignoreFile,
+			})
+			return nil
+		}
+		into := s.shelf(name, l)
+		if into == nil {
+			return nil
+		}
+		if !d.Type().IsRegular() {
+			l.at(place{file: name}, "irregular", "is not a regular file")
+			return nil
+		}
+		if count++; count > maxFiles {
+			l.at(place{file: name}, "files", "is one file too many: a config repo may hold %d", maxFiles)
+			return fs.SkipAll
+		}
+		data, ok, err := readFile(tree, name, l)
+		if err != nil {
+			return err
+		}
+		if total += len(data); total > maxTreeBytes {
+			l.at(place{file: name}, "files", "brings the config repo over %d MiB", maxTreeBytes>>20)
+			return fs.SkipAll
+		}
+		if ok {
+			*into = append(*into, source{name, data})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	byName := func(a, b source) int { return strings.Compare(a.name, b.name) }
+	slices.SortFunc(s.yaml, byName)
+	slices.SortFunc(s.kinds, byName)
+	return s, nil
+}
+
+// shelf says where a file belongs, nil when it is none of ours.
+func (s *sources) shelf(name string, l *ledger) *[]source {
+	switch dir, ext := path.Dir(name), path.Ext(name); {
+	case ext == ".yaml" || ext == ".yml":
+		return &s.yaml
+	case ext == ".cue" && dir == "kinds":
+		return &s.kinds
+	case ext == ".cue" && strings.HasPrefix(name, "kinds/"):
+		l.at(place{file: name}, "kind-folder", "is in a subfolder: kinds are read from kinds/*.cue alone")
+	case ext == ".cue" && strings.HasPrefix(name, "policies/"):
+		// Passing over a policy in silence would be worse than having none.
+		l.at(place{file: name}, "unsupported", "policies are not supported by this version yet")
+	}
+	return nil
+}
+
+func readFile(tree fs.FS, name string, l *ledger) (data []byte, ok bool, err error) {
+	info, err := fs.Lstat(tree, name)
+	if err != nil {
+		return nil, false, fmt.Errorf("read %s: %w", name, err)
+	}
+	if info.Size() > maxFileBytes {
+		l.at(place{file: name}, "size", "is %d bytes: a file may have %d (1 MiB)", info.Size(), maxFileBytes)
+		return nil, false, nil
+	}
+	data, err = fs.ReadFile(tree, name)
+	if err != nil {
+		return nil, false, fmt.Errorf("read %s: %w", name, err)
+	}
+	if len(data) > maxFileBytes { // a file system may be wrong about sizes
+		l.at(place{file: name}, "size", "is %d bytes: a file may have %d (1 MiB)", len(data), maxFileBytes)
+		return nil, false, nil
+	}
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	return data, isText(name, data, l), nil
+}
+
+// isText refuses bytes that are not UTF-8 text, at their place.
+func isText(name string, data []byte, l *ledger) bool {
+	line, column := 1, 1
+	for i := 0; i < len(data); {
+		r, n := utf8.DecodeRune(data[i:])
+		at := place{name, line, column}
+		switch {
+		case r == utf8.RuneError && n == 1:
+			l.at(at, "encoding", "byte 0x%02x is not UTF-8", data[i])
+			return false
+		case r < ' ' && r != '\t' && r != '\n' && r != '\r', r >= 0x7f && r < 0xa0 && r != 0x85:
+			l.at(at, "control", "control character U+%04X", r)
+			return false
+		}
+		i += n
+		column++
+		if r == '\n' {
+			line, column = line+1, 1
+		}
+	}
+	return true
+}
+
+// ignores are the patterns of .setpointignore at the root, after gitignore(5):
+// the last that matches decides, "!" takes back, a leading or inner slash binds
+// the pattern to the root, a trailing one to folders, "**" spans folders. A file
+// inside a skipped folder can't be taken back.
+type ignores []ignore
+
+type ignore struct {
+	parts      []string // the pattern between slashes
+	back       bool     // "!"
+	folderOnly bool
+}
+
+func readIgnore(tree fs.FS, l *ledger) (ignores, error) {
+	info, err := fs.Lstat(tree, ignoreFile)
+	if err != nil || !info.Mode().IsRegular() {
+		return nil, nil // absent: nothing is skipped
+	}
+	data, ok, err := readFile(tree, ignoreFile, l)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return parseIgnore(string(data), l), nil
+}
+
+func parseIgnore(text string, l *ledger) ignores {
+	var out ignores
+	number := 0
+	for raw := range strings.Lines(text) {
+		number++
+		line := strings.TrimRight(raw, " \t\r\n")
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		var g ignore
+		line, g.back = strings.CutPrefix(line, "!")
+		line, g.folderOnly = strings.CutSuffix(line, "/")
+		rooted := strings.Contains(line, "/")
+		g.parts = strings.Split(strings.TrimPrefix(line, "/"), "/")
+		if !rooted {
+			g.parts = append([]string{"**"}, g.parts...)
+		}
+		if strings.Count(line, "**") > 3 || slices.ContainsFunc(g.parts, func(p string) bool { _, err := path.Match(p, ""); return err != nil || p == "" }) {
+			l.at(place{ignoreFile, number, 1}, "ignore", "%q is no pattern", line)
+			continue
+		}
+		out = append(out, g)
+	}
+	return out
+}
+
+func (g ignores) skips(name string, folder bool) bool {
+	parts := strings.Split(name, "/")
+	for _, p := range slices.Backward(g) {
+		if (folder || !p.folderOnly) && matchParts(p.parts, parts) {
+			return !p.back
+		}
+	}
+	return false
+}
+
+// matchParts matches a pattern against a name, both cut at slashes.
+func matchParts(pattern, name []string) bool {
+	for len(pattern) > 0 {
+		if pattern[0] == "**" {
+			if len(pattern) == 1 {
+				return true
+			}
+			for i := range name {
+				if matchParts(pattern[1:], name[i:]) {
+					return true
+				}
+			}
+			return false
+		}
+		if len(name) == 0 {
+			return false
+		}
+		if ok, err := path.Match(pattern[0], name[0]); err != nil || !ok {
+			return false
+		}
+		pattern, name = pattern[1:], name[1:]
+	}
+	return len(name) == 0
+}

@@ -1,0 +1,169 @@
+package renderer
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/setpoint-net/setpoint/models"
+)
+
+// maxMistakes is how many mistakes one rendering reports; what is above is
+// counted, never dropped in silence.
+const maxMistakes = 1000
+
+// place is where a value stands. Line and column count from 1; zero means the
+// whole file.
+type place struct {
+	file         string
+	line, column int
+}
+
+// String is file:line:column, as editors open it.
+func (p place) String() string {
+	switch {
+	case p.line == 0:
+		return p.file
+	case p.column == 0:
+		return fmt.Sprintf("%s:%d", p.file, p.line)
+	}
+	return fmt.Sprintf("%s:%d:%d", p.file, p.line, p.column)
+}
+
+func (p place) compare(q place) int {
+	return cmp.Or(cmp.Compare(p.file, q.file), cmp.Compare(p.line, q.line), cmp.Compare(p.column, q.column))
+}
+
+// mistake is one thing wrong, before mistakes that many devices share are
+// folded into one. Two mistakes are the same when they stand at one place and
+// have the same sort and the same subject.
+type mistake struct {
+	at      place
+	sort    string // what rule is broken: a stable word
+	subject string // tells apart two mistakes of one sort at one place
+	path    string // the YANG path, where there is one
+	msg     string
+	hint    string
+	device  models.DeviceName // the device it shows on; "" when it is about the document alone
+}
+
+// ledger gathers mistakes. It belongs to one goroutine.
+type ledger struct{ list []mistake }
+
+func (l *ledger) add(m mistake) { l.list = append(l.list, m) }
+
+// at records a mistake about a document.
+func (l *ledger) at(at place, sort, format string, args ...any) {
+	l.add(mistake{at: at, sort: sort, msg: fmt.Sprintf(format, args...)})
+}
+
+// settle folds, sorts and caps mistakes. The order they came in must be the
+// same in each rendering (documents first, then devices by name); it decides
+// which device a folded mistake names.
+func settle(list []mistake) []models.Mistake {
+	type key struct {
+		at            place
+		sort, subject string
+	}
+	type folded struct {
+		mistake
+		devices []models.DeviceName
+	}
+	seen := make(map[key]*folded)
+	var order []*folded
+	for _, m := range list {
+		k := key{m.at, m.sort, m.subject}
+		if m.subject == "" {
+			k.subject = m.msg
+		}
+		f := seen[k]
+		if f == nil {
+			f = &folded{mistake: m}
+			seen[k] = f
+			order = append(order, f)
+		}
+		if m.device != "" && !slices.Contains(f.devices, m.device) {
+			f.devices = append(f.devices, m.device)
+		}
+	}
+	slices.SortStableFunc(order, func(a, b *folded) int {
+		return cmp.Or(a.at.compare(b.at), cmp.Compare(a.path, b.path), cmp.Compare(a.msg, b.msg))
+	})
+	var out []models.Mistake
+	for i, f := range order {
+		if i == maxMistakes {
+			out = append(out, models.Mistake{
+				File: f.at.file, Line: f.at.line, Column: f.at.column,
+				Message: fmt.Sprintf("and %d more mistakes, from here on", len(order)-maxMistakes),
+			})
+			break
+		}
+		msg := f.msg
+		switch n := len(f.devices); {
+		case n == 1:
+			msg += fmt.Sprintf(" (on %s)", f.devices[0])
+		case n > 1:
+			msg += fmt.Sprintf(" (on %s and %d more)", f.devices[0], n-1)
+		}
+		out = append(out, models.Mistake{
+			File: f.at.file, Line: f.at.line, Column: f.at.column,
+			Path: f.path, Message: msg, Hint: f.hint,
+		})
+	}
+	return out
+}
+
+// near names the candidate that a person may have meant by word, or "".
+func near(word string, candidates []string) string {
+	best, distance := "", 1+len(word)/3
+	if len(word) > 64 {
+		return ""
+	}
+	for _, c := range candidates {
+		if len(c) > len(word)+distance || len(word) > len(c)+distance {
+			continue
+		}
+		d := edits(strings.ToLower(word), strings.ToLower(c))
+		if d < distance || d == distance && best == "" || d == distance && c < best {
+			best, distance = c, d
+		}
+	}
+	return best
+}
+
+// didYouMean is the hint for a word that is not among the candidates.
+func didYouMean(word string, candidates []string) string {
+	if n := near(word, candidates); n != "" {
+		return fmt.Sprintf("did you mean %q?", n)
+	}
+	if n := len(candidates); n > 0 && n <= 12 {
+		sorted := slices.Sorted(slices.Values(candidates))
+		return "known: " + strings.Join(sorted, ", ")
+	}
+	return ""
+}
+
+// edits is the Damerau-Levenshtein distance (optimal string alignment): two
+// letters swapped count as one slip, as they do for fingers.
+func edits(a, b string) int {
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, last, row = last, row, before
+	}
+	return last[len(b)]
+}
