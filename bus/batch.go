@@ -1,0 +1,172 @@
+package bus
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/nats-io/nats.go"
+)
+
+const (
+	markerRetries = 4   // how often a new key may race with the marker of a deleted one
+	stageWindow   = 128 // messages of a batch sent before the server must answer one
+)
+
+// Write is one write of a [Bus.Batch]; [Table.Put] makes it.
+type Write struct {
+	table, key string
+	subject    string
+	value      []byte
+	rev        uint64 // as the caller names it
+	expect     uint64 // as the server is asked: rev, or that of a deletion's marker
+	err        error
+}
+
+// String names the write for errors.
+func (w Write) String() string { return fmt.Sprintf("%s %q", w.table, w.key) }
+
+func (w Write) message() *nats.Msg {
+	return &nats.Msg{
+		Subject: w.subject, Data: w.value,
+		Header: nats.Header{headerExpect: []string{strconv.FormatUint(w.expect, 10)}},
+	}
+}
+
+// Put is the write of a value for [Bus.Batch]; rev is as in [Table.Update].
+func (t *Table[T]) Put(key string, v T, rev uint64) Write {
+	w := Write{table: t.name, key: key, rev: rev, expect: rev}
+	w.subject, w.err = t.subject(key)
+	if w.err == nil {
+		w.value, w.err = json.Marshal(v)
+	}
+	return w
+}
+
+// Batch writes all of the writes or none, across tables. [ErrConflict] says that
+// at least one revision was another, [ErrFull] that not all of them fit; nothing
+// was written then. After any other error it may have been written as a whole.
+//
+// A server takes at most so many writes in one batch: 20,000 embedded, 1000
+// external. More are written as several batches in the order given, each all or
+// none; the first that fails ends it.
+func (b *Bus) Batch(ctx context.Context, writes ...Write) error {
+	subjects := make(map[string]bool, len(writes))
+	for _, w := range writes {
+		if w.err != nil {
+			return fmt.Errorf("batch: %s: %w", w, w.err)
+		}
+		if len(w.value) > b.maxValue() {
+			return fmt.Errorf("batch: %s: value has %d bytes, at most %d", w, len(w.value), b.maxValue())
+		}
+		if subjects[w.subject] {
+			return fmt.Errorf("batch: %s is written twice", w)
+		}
+		subjects[w.subject] = true
+	}
+	for from := 0; from < len(writes); from += b.batchMax {
+		part := writes[from:min(from+b.batchMax, len(writes))]
+		if err := b.batch(ctx, part); err != nil {
+			return fmt.Errorf("batch of %d writes: %w", len(part), err)
+		}
+	}
+	return nil
+}
+
+func (b *Bus) batch(ctx context.Context, writes []Write) error {
+	for range markerRetries {
+		msgs := make([]*nats.Msg, len(writes))
+		for i, w := range writes {
+			msgs[i] = w.message()
+		}
+		err := b.publishAll(ctx, tables, msgs)
+		if !errors.Is(err, ErrConflict) {
+			return err
+		}
+		again, rerr := b.overMarkers(ctx, writes)
+		if rerr != nil {
+			return rerr
+		}
+		if !again {
+			return err
+		}
+	}
+	return ErrConflict
+}
+
+// overMarkers aims the writes of new keys at the markers of deleted ones. It says
+// whether another attempt may succeed.
+func (b *Bus) overMarkers(ctx context.Context, writes []Write) (again bool, err error) {
+	for i := range writes {
+		if writes[i].rev != 0 {
+			continue
+		}
+		moved, err := b.overMarker(ctx, &writes[i])
+		if err != nil {
+			return false, err
+		}
+		again = again || moved
+	}
+	return again, nil
+}
+
+func (b *Bus) overMarker(ctx context.Context, w *Write) (moved bool, err error) {
+	m, err := b.last(ctx, tables, w.subject)
+	if err != nil {
+		return false, err
+	}
+	at := uint64(0)
+	if m != nil {
+		if !deleted(m.Header) {
+			return false, nil
+		}
+		at = m.Sequence
+	}
+	moved = at != w.expect
+	w.expect = at
+	return moved, nil
+}
+
+// publishAll stores all of the messages or none of them.
+func (b *Bus) publishAll(ctx context.Context, s stream, msgs []*nats.Msg) error {
+	switch len(msgs) {
+	case 0:
+		return nil
+	case 1:
+		_, err := b.publish(ctx, s, msgs[0])
+		return err
+	}
+	id := rand.Text()
+	for i, m := range msgs {
+		m.Header[headerBatchID] = []string{id}
+		m.Header[headerBatchSeq] = []string{strconv.Itoa(i + 1)}
+		if i == len(msgs)-1 {
+			m.Header[headerCommit] = []string{"1"}
+		}
+		if i%stageWindow != 0 && i != len(msgs)-1 {
+			if err := b.nc.PublishMsg(m); err != nil {
+				return err
+			}
+			continue
+		}
+		// The first answer says whether a batch may begin, the later ones keep the
+		// sender from running ahead of the server.
+		ack, err := b.publish(ctx, s, m)
+		if err != nil {
+			return err
+		}
+		if i == len(msgs)-1 && (ack.Batch != id || ack.Count != len(msgs)) {
+			return fmt.Errorf("stream %s took %d of %d messages as batch %q", streamNames[s], ack.Count, len(msgs), ack.Batch)
+		}
+	}
+	return nil
+}
+
+// maxValue is how many bytes a message's body may have.
+func (b *Bus) maxValue() int { return int(b.nc.MaxPayload()) - headerRoom }
+
+// headerRoom is what the headers of any of our messages fit into.
+const headerRoom = 4 << 10
