@@ -1,0 +1,244 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/openconfig/gnmi/proto/gnmi"
+	"github.com/openconfig/ygot/ygot"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// maxPatterns bounds what one path with wildcards may expand to.
+const maxPatterns = 5000
+
+var errUnknownNode = errors.New("not in the models")
+
+// elems is the absolute path of a request: prefix and path, one after the other
+// (gNMI 2.4.1). It refuses what would otherwise be read as something else.
+func elems(prefix, path *gnmi.Path) ([]*gnmi.PathElem, error) {
+	if len(prefix.GetElement()) > 0 || len(path.GetElement()) > 0 { //nolint:staticcheck // refused, not used
+		return nil, status.Error(codes.InvalidArgument, "path uses the deprecated field element")
+	}
+	if path.GetTarget() != "" {
+		return nil, status.Error(codes.InvalidArgument, "target belongs to the prefix only (gNMI 2.2.2.1)")
+	}
+	if prefix.GetOrigin() != "" && path.GetOrigin() != "" {
+		return nil, status.Error(codes.InvalidArgument, "origin in both prefix and path")
+	}
+	if o := prefix.GetOrigin() + path.GetOrigin(); o != "" && o != "openconfig" {
+		return nil, status.Errorf(codes.Unimplemented, "origin %q is not supported", brief(o))
+	}
+	return slices.Concat(prefix.GetElem(), path.GetElem()), nil
+}
+
+// pathText writes a path for people and messages.
+func pathText(elems []*gnmi.PathElem) string {
+	if len(elems) == 0 {
+		return "/"
+	}
+	var b strings.Builder
+	for _, e := range elems {
+		b.WriteString("/" + e.GetName())
+		for _, k := range slices.Sorted(maps.Keys(e.GetKey())) {
+			v := strings.NewReplacer(`\`, `\\`, `]`, `\]`).Replace(e.GetKey()[k])
+			fmt.Fprintf(&b, "[%s=%s]", k, v)
+		}
+	}
+	return b.String()
+}
+
+// resolve finds the one node that a path names. Wildcards are refused, and so is
+// a list's entry without all its keys (gNMI 3.4.5); only the last element may be
+// a list as a whole.
+func (s *schema) resolve(elems []*gnmi.PathElem) ([]step, error) {
+	at, out := s, make([]step, 0, len(elems))
+	for i, e := range elems {
+		next := at.child(e.GetName())
+		if next == nil {
+			return nil, fmt.Errorf("%s: %q below %s: %w", pathText(elems), e.GetName(), at.path(), errUnknownNode)
+		}
+		st, err := next.step(e)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", pathText(elems), err)
+		}
+		whole := i == len(elems)-1 && len(e.GetKey()) == 0
+		if next.kind == list && whole {
+			st = step{schema: next}
+		}
+		if next.kind == list && !whole && !st.exact() {
+			return nil, fmt.Errorf("%s: %s needs all its keys", pathText(elems), next.path())
+		}
+		out = append(out, st)
+		at = next
+	}
+	return out, nil
+}
+
+// step resolves one element. Keys that are missing or "*" match everything.
+func (s *schema) step(e *gnmi.PathElem) (step, error) {
+	st := step{schema: s}
+	if s.kind == list {
+		st.keys, st.any = make([]string, len(s.keys)), make([]bool, len(s.keys))
+		for i := range st.any {
+			st.any[i] = true
+		}
+	}
+	for name, text := range e.GetKey() {
+		i := slices.IndexFunc(s.keys, func(k *schema) bool { return k == s.child(name) })
+		if i < 0 {
+			return step{}, fmt.Errorf("%s has no key %q", s.path(), brief(name))
+		}
+		if text == "*" {
+			continue
+		}
+		v, err := s.keys[i].typ.parse(quote(text), formKey)
+		if err != nil {
+			return step{}, fmt.Errorf("key %s: %w", name, err)
+		}
+		st.keys[i], st.any[i] = v.text, false
+	}
+	return st, nil
+}
+
+// patterns resolves a path that may hold wildcards: "*" for a name or a key's
+// value, "..." for any number of names, and keys left out. Names are expanded
+// against the schema, so that each pattern names exactly one schema node.
+func (s *schema) patterns(elems []*gnmi.PathElem) ([][]step, error) {
+	x := expansion{text: pathText(elems)}
+	if err := x.expand(s, elems, nil); err != nil {
+		return nil, err
+	}
+	if len(x.out) == 0 && x.err == nil {
+		x.err = fmt.Errorf("%s: %w", x.text, errUnknownNode)
+	}
+	if len(x.out) == 0 {
+		return nil, x.err
+	}
+	return x.out, nil
+}
+
+type expansion struct {
+	text string
+	out  [][]step
+	err  error // why the last branch led nowhere
+}
+
+func (x *expansion) expand(at *schema, elems []*gnmi.PathElem, done []step) error {
+	if len(elems) == 0 {
+		if len(x.out) >= maxPatterns {
+			return fmt.Errorf("%s: more than %d nodes of the models match", x.text, maxPatterns)
+		}
+		x.out = append(x.out, slices.Clone(done))
+		return nil
+	}
+	e := elems[0]
+	switch name := e.GetName(); name {
+	case "*":
+		return x.each(at, e, elems[1:], done)
+	case "...":
+		if err := x.expand(at, elems[1:], done); err != nil || len(elems) == 1 {
+			return err // at the end, everything below is meant anyway
+		}
+		return x.each(at, &gnmi.PathElem{}, elems, done)
+	default:
+		next := at.child(name)
+		if next == nil {
+			x.err = fmt.Errorf("%s: %q below %s: %w", x.text, brief(name), at.path(), errUnknownNode)
+			return nil
+		}
+		return x.into(next, e, elems[1:], done)
+	}
+}
+
+// each goes on in every child, with the element's keys where they fit.
+func (x *expansion) each(at *schema, e *gnmi.PathElem, rest []*gnmi.PathElem, done []step) error {
+	for _, c := range at.children {
+		if err := x.into(c, e, rest, done); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *expansion) into(s *schema, e *gnmi.PathElem, rest []*gnmi.PathElem, done []step) error {
+	st, err := s.step(e)
+	if err != nil {
+		x.err = fmt.Errorf("%s: %w", x.text, err)
+		return nil
+	}
+	return x.expand(s, rest, append(done, st))
+}
+
+// match calls found for each node of n that a pattern names, with its exact
+// path, which is found's only until it returns.
+func (n *node) match(pattern, done []step, found func(path []step, n *node, token string)) {
+	if n == nil {
+		return
+	}
+	if len(pattern) == 0 {
+		found(done, n, "")
+		return
+	}
+	at, rest := pattern[0], pattern[1:]
+	if at.schema.isLeaf() {
+		if token := n.leaf(at.schema); token != "" {
+			found(append(done, at), nil, token)
+		}
+		return
+	}
+	kid := n.kid(at.schema)
+	if kid == nil || at.keys == nil {
+		kid.match(rest, append(done, at), found)
+		return
+	}
+	if at.exact() {
+		if i, ok := kid.entry(at.keys); ok {
+			kid.kids[i].match(rest, append(done, at), found)
+		}
+		return
+	}
+	for _, e := range kid.kids {
+		if at.matches(e.keys) {
+			e.match(rest, append(done, exactly(e)), found)
+		}
+	}
+}
+
+// exactly is the step to an entry.
+func exactly(e *node) step {
+	return step{schema: e.schema, keys: e.keys, any: make([]bool, len(e.keys))}
+}
+
+// gnmiPath writes resolved steps as a path. It names no module.
+func gnmiPath(path []step) *gnmi.Path {
+	p := &gnmi.Path{Elem: make([]*gnmi.PathElem, len(path))}
+	for i, st := range path {
+		p.Elem[i] = st.elem()
+	}
+	return p
+}
+
+func (s step) elem() *gnmi.PathElem {
+	e := &gnmi.PathElem{Name: s.schema.name}
+	if s.keys != nil {
+		e.Key = make(map[string]string, len(s.keys))
+		for i, k := range s.schema.keys {
+			e.Key[k.name] = s.keys[i]
+		}
+	}
+	return e
+}
+
+// parsePath reads a path's text form, as Config.Refuse holds it.
+func (t *Target) parsePath(text string) ([][]step, error) {
+	p, err := ygot.StringToStructuredPath(text)
+	if err != nil {
+		return nil, fmt.Errorf("path %q: %w", text, err)
+	}
+	return t.schema.patterns(p.GetElem())
+}

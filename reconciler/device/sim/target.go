@@ -1,0 +1,186 @@
+package sim
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/openconfig/gnmi/proto/gnmi"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+)
+
+// Config is what a target is made with. The zero value is a target without
+// configuration, that anyone may write to, in the clear.
+type Config struct {
+	Name     string      // for logs
+	TLS      *tls.Config // nil: no TLS, for tests over a pipe. Versions below 1.2 are never spoken (gNMI 3.1)
+	Username string      // with Password, asked of every RPC's metadata; both empty: nobody is asked
+	Password string
+	Initial  []byte   // configuration at start, RFC 7951 JSON of the root; nil: none
+	Refuse   []string // paths that no Set may touch, as text: "/system/aaa", "/interfaces/interface[name=mgmt0]"
+	Log      *slog.Logger
+}
+
+// Target is one simulated device. Its configuration outlives Serve.
+type Target struct {
+	gnmi.UnimplementedGNMIServer
+
+	config Config
+	schema *schema
+	refuse [][]step
+
+	mu       sync.Mutex // guards what follows; held while a Set is computed
+	root     *node
+	sets     int
+	changing int
+	changed  chan struct{}
+	feeds    map[*feed]struct{}
+}
+
+// New makes a target. It fails when Initial is not valid configuration, or Refuse
+// names no node of the models.
+func New(c Config) (*Target, error) {
+	s, err := openConfig()
+	if err != nil {
+		return nil, fmt.Errorf("compile models: %w", err)
+	}
+	t := &Target{
+		config: c, schema: s,
+		root:    &node{schema: s},
+		changed: make(chan struct{}),
+		feeds:   map[*feed]struct{}{},
+	}
+	for _, text := range c.Refuse {
+		patterns, err := t.parsePath(text)
+		if err != nil {
+			return nil, fmt.Errorf("refuse: %w", err)
+		}
+		t.refuse = append(t.refuse, patterns...)
+	}
+	if len(c.Initial) == 0 {
+		return t, nil
+	}
+	if err := checkJSON(c.Initial); err != nil {
+		return nil, fmt.Errorf("initial configuration: %w", err)
+	}
+	root, err := decoder{form: formIETF}.container(s, string(trim(c.Initial)))
+	if err != nil {
+		return nil, fmt.Errorf("initial configuration: %w", err)
+	}
+	if root != nil {
+		t.root = root
+	}
+	return t, nil
+}
+
+// Serve answers gNMI on the listener until ctx ends, then closes it, ends every
+// RPC and returns nil. It may be called again later, with another listener.
+func (t *Target) Serve(ctx context.Context, l net.Listener) error {
+	srv := t.server()
+	gnmi.RegisterGNMIServer(srv, t)
+	var wg sync.WaitGroup
+	ctx, cancel := context.WithCancel(ctx)
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() {
+		<-ctx.Done()
+		srv.Stop()
+	})
+	if err := srv.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) && ctx.Err() == nil {
+		return fmt.Errorf("serve %s: %w", t.config.Name, err)
+	}
+	return nil
+}
+
+// server is sized for many targets in one process: small buffers, shared.
+func (t *Target) server() *grpc.Server {
+	opts := []grpc.ServerOption{
+		grpc.UnaryInterceptor(t.authUnary),
+		grpc.StreamInterceptor(t.authStream),
+		grpc.MaxRecvMsgSize(64 << 20),
+		grpc.ReadBufferSize(4 << 10),
+		grpc.WriteBufferSize(4 << 10),
+		grpc.SharedWriteBuffer(true),
+		grpc.WaitForHandlers(true),
+		grpc.ConnectionTimeout(10 * time.Second),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+	}
+	if t.config.TLS != nil {
+		c := t.config.TLS.Clone()
+		c.MinVersion = max(c.MinVersion, tls.VersionTLS12)
+		opts = append(opts, grpc.Creds(credentials.NewTLS(c)))
+	}
+	return grpc.NewServer(opts...)
+}
+
+// Config is the configuration now, as RFC 7951 JSON.
+func (t *Target) Config() []byte {
+	e := encoder{}
+	e.node(t.now(), "")
+	return e.buf
+}
+
+// Sets counts the SetRequests that were accepted since the start.
+func (t *Target) Sets() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.sets
+}
+
+// ChangingSets counts the SetRequests that changed something since the start.
+func (t *Target) ChangingSets() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.changing
+}
+
+// Changed is closed when the configuration changes next. Take it before looking
+// at Config, so that no change is missed.
+func (t *Target) Changed() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.changed
+}
+
+func (t *Target) now() *node {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.root
+}
+
+// commit swaps in what build makes of the tree, and tells all streams. Nothing
+// happens when build fails or returns the tree that it was given.
+func (t *Target) commit(build func(*node) (*node, error)) (changed bool, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	root, err := build(t.root)
+	if err != nil {
+		return false, err
+	}
+	t.sets++
+	if root == t.root {
+		return false, nil
+	}
+	t.root = root
+	t.changing++
+	close(t.changed)
+	t.changed = make(chan struct{})
+	for f := range t.feeds {
+		f.push(root, time.Now())
+	}
+	return true, nil
+}
+
+func (t *Target) log() *slog.Logger {
+	if t.config.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return t.config.Log
+}
