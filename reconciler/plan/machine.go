@@ -1,0 +1,213 @@
+package plan
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/setpoint-net/setpoint/models/tree"
+)
+
+// The form for programs. Members are added to it, never renamed.
+type (
+	planJSON struct {
+		Title    string        `json:"title,omitempty"`
+		Added    int           `json:"added"`
+		Removed  int           `json:"removed"`
+		Changes  []changeJSON  `json:"changes"`
+		Deletes  []string      `json:"deletes"`
+		Replaces []updatedJSON `json:"replaces"`
+		Updates  []updatedJSON `json:"updates"`
+	}
+	changeJSON struct {
+		Op   string          `json:"op"` // add, remove, change, reorder
+		Path string          `json:"path"`
+		Old  json.RawMessage `json:"old,omitempty"`
+		New  json.RawMessage `json:"new,omitempty"`
+	}
+	updatedJSON struct {
+		Path  string          `json:"path"`
+		Value json.RawMessage `json:"value"`
+	}
+)
+
+func writeJSON(b *bytes.Buffer, p *Plan, o Options) {
+	out := planJSON{
+		Title: o.Title, Added: p.Added(), Removed: p.Removed(),
+		Changes: []changeJSON{}, Deletes: []string{}, Replaces: updated(p.Replaces), Updates: updated(p.Updates),
+	}
+	for _, c := range p.Changes {
+		out.Changes = append(out.Changes, changeJSON{op(c), c.Path.String(), sideJSON(c.Old), sideJSON(c.New)})
+	}
+	for _, d := range p.Deletes {
+		out.Deletes = append(out.Deletes, d.String())
+	}
+	e := json.NewEncoder(b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(out); err != nil {
+		// Every RawMessage is a tree's JSON, so this is a mistake in this package.
+		fmt.Fprintf(b, "{\"error\":%q}\n", err.Error())
+	}
+}
+
+func op(c Change) string {
+	switch {
+	case isReorder(c):
+		return "reorder"
+	case c.Old == nil:
+		return "add"
+	case c.New == nil:
+		return "remove"
+	}
+	return "change"
+}
+
+func updated(values []Value) []updatedJSON {
+	out := []updatedJSON{}
+	for _, v := range values {
+		out = append(out, updatedJSON{v.Path.String(), redacted(v.Node)})
+	}
+	return out
+}
+
+// sideJSON is one side of a change: a leaf's value, or a list's keys in order.
+func sideJSON(v *tree.Value) json.RawMessage {
+	switch {
+	case v == nil:
+		return nil
+	case !isList(v):
+		return redacted(v)
+	}
+	keys := []map[string]string{}
+	for _, e := range v.Members() {
+		m := map[string]string{}
+		for _, k := range e.Keys() {
+			m[k.Name] = k.Value
+		}
+		keys = append(keys, m)
+	}
+	raw, err := json.Marshal(keys)
+	if err != nil {
+		return json.RawMessage("[]") // strings always marshal
+	}
+	return raw
+}
+
+// redacted is a value's canonical JSON without its secrets.
+func redacted(v *tree.Value) json.RawMessage {
+	if !hasSecret(v) {
+		return v.JSON()
+	}
+	var b bytes.Buffer
+	writeRedacted(&b, v)
+	return b.Bytes()
+}
+
+func hasSecret(v *tree.Value) bool {
+	if v.Schema.Secret {
+		return true
+	}
+	for _, m := range v.Members() {
+		if hasSecret(m) {
+			return true
+		}
+	}
+	return false
+}
+
+func writeRedacted(b *bytes.Buffer, v *tree.Value) {
+	switch {
+	case v.Schema.Secret && v.Schema.Kind == tree.LeafList:
+		fmt.Fprintf(b, "[%q]", secret)
+	case v.Schema.Secret:
+		fmt.Fprintf(b, "%q", secret)
+	case isLeaf(v):
+		b.Write(v.JSON())
+	case isList(v):
+		writeSeparated(b, '[', ']', v.Members(), writeRedacted)
+	default:
+		writeSeparated(b, '{', '}', v.Members(), func(b *bytes.Buffer, m *tree.Value) {
+			name := m.Schema.Name
+			if m.Schema.Module != v.Schema.Module {
+				name = m.Schema.Module + ":" + name
+			}
+			fmt.Fprintf(b, "%q:", name)
+			writeRedacted(b, m)
+		})
+	}
+}
+
+func writeSeparated(b *bytes.Buffer, open, end byte, members []*tree.Value, write func(*bytes.Buffer, *tree.Value)) {
+	b.WriteByte(open)
+	for i, m := range members {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		write(b, m)
+	}
+	b.WriteByte(end)
+}
+
+// writeGNMI writes the SetRequest as gnmic set --request-file reads it, which is
+// YAML: what setpoint would send can be sent by hand, but for its secrets.
+func writeGNMI(b *bytes.Buffer, p *Plan, o Options) {
+	b.WriteString("# SetRequest")
+	if o.Title != "" {
+		b.WriteString(" for " + visible(o.Title))
+	}
+	fmt.Fprintf(b, ": %d deletes, %d replaces, %d updates\n", len(p.Deletes), len(p.Replaces), len(p.Updates))
+	if len(p.Deletes) > 0 {
+		b.WriteString("deletes:\n")
+		for _, d := range p.Deletes {
+			fmt.Fprintf(b, "  - %s\n", quoted(d.String()))
+		}
+	}
+	writeOperations(b, "replaces", p.Replaces)
+	writeOperations(b, "updates", p.Updates)
+}
+
+func writeOperations(b *bytes.Buffer, name string, values []Value) {
+	if len(values) == 0 {
+		return
+	}
+	b.WriteString(name + ":\n")
+	for _, v := range values {
+		fmt.Fprintf(b, "  - path: %s\n    encoding: json_ietf\n    value: ", quoted(v.Path.String()))
+		if err := json.Indent(b, redacted(v.Node), "      ", "  "); err != nil {
+			b.WriteString("null") // a tree's JSON always indents
+		}
+		b.WriteByte('\n')
+	}
+}
+
+// quoted is a string as JSON and YAML both write it.
+func quoted(s string) string {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(s); err != nil {
+		return `""` // a string always encodes
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// writeMarkdown writes a heading, the totals and the unified form in a fence that
+// no value can close.
+func writeMarkdown(b *bytes.Buffer, p *Plan, o Options) {
+	if o.Title != "" {
+		fmt.Fprintf(b, "#### `%s`\n\n", strings.ReplaceAll(visible(o.Title), "`", "'"))
+	}
+	if p.Empty() {
+		b.WriteString("no change\n")
+		return
+	}
+	var body bytes.Buffer
+	(&unifiedWriter{b: &body}).hunks(p)
+	fence := "```"
+	for strings.Contains(body.String(), fence) {
+		fence += "`"
+	}
+	fmt.Fprintf(b, "%s\n\n%sdiff\n%s%s\n", totals(p.Added(), p.Removed()), fence, body.String(), fence)
+}

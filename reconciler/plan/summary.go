@@ -1,0 +1,115 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/setpoint-net/setpoint/models"
+)
+
+// maxSummary is what a forge shows of a commit status's description, in runes.
+const maxSummary = 140
+
+// DevicePlan is the plan of one device of many.
+type DevicePlan struct {
+	Name models.DeviceName
+	Plan *Plan
+}
+
+// Summary is one line about the plans of several devices, at most 140 characters:
+// "2 devices, +6 −2 leaves: leaf01, leaf02". Devices without a change do not
+// count. The counts always stand; names that do not fit become "and 3 more".
+func Summary(changed []DevicePlan) string {
+	var names []string
+	added, removed := 0, 0
+	for _, d := range changed {
+		if d.Plan.Empty() {
+			continue
+		}
+		names = append(names, visible(string(d.Name)))
+		added += d.Plan.Added()
+		removed += d.Plan.Removed()
+	}
+	if len(names) == 0 {
+		return "no change"
+	}
+	noun := "devices"
+	if len(names) == 1 {
+		noun = "device"
+	}
+	head := fmt.Sprintf("%d %s, %s", len(names), noun, totals(added, removed))
+	return head + listed(": ", names, " and %d more", maxSummary-width(head))
+}
+
+// Brief is one line of at most max characters about one plan: its first changes,
+// and how many more there are.
+// "/vlans/vlan[vlan-id=10]/config/name ENG → OPS, +2 more"
+func Brief(p *Plan, max int) string {
+	if p.Empty() {
+		return short("no change", max)
+	}
+	var parts []string
+	for _, g := range groups(p) {
+		parts = append(parts, g.brief()...)
+	}
+	if len(parts) == 0 {
+		return short(totals(p.Added(), p.Removed()), max)
+	}
+	if line := listed("", parts, ", +%d more", max); line != "" {
+		return line
+	}
+	more := ""
+	if len(parts) > 1 {
+		more = fmt.Sprintf(", +%d more", len(parts)-1)
+	}
+	return short(short(parts[0], max-width(more))+more, max)
+}
+
+// brief gives an entry that comes or goes as one item, and else each leaf.
+func (g group) brief() []string {
+	switch g.sign {
+	case '+':
+		return []string{pathText(g.path) + " added"}
+	case '-':
+		return []string{pathText(g.path) + " removed"}
+	}
+	var out []string
+	for _, c := range g.changes {
+		was, is := shown(c)
+		switch sign(c) {
+		case '+':
+			out = append(out, pathText(c.Path)+" "+plus+is)
+		case '-':
+			out = append(out, pathText(c.Path)+" "+minus+was)
+		default:
+			out = append(out, pathText(c.Path)+" "+was+" → "+is)
+		}
+	}
+	return out
+}
+
+// listed gives as many names as fit into max, after lead, with the number of the
+// others; "" if not even one does.
+func listed(lead string, names []string, more string, max int) string {
+	for n := min(len(names), max); n > 0; n-- { // no name is shorter than a character
+		line := lead + strings.Join(names[:n], ", ")
+		if n < len(names) {
+			line += fmt.Sprintf(more, len(names)-n)
+		}
+		if width(line) <= max {
+			return line
+		}
+	}
+	return ""
+}
+
+func short(s string, max int) string {
+	runes := []rune(s)
+	switch {
+	case max <= 0:
+		return ""
+	case len(runes) <= max:
+		return s
+	}
+	return string(runes[:max-1]) + "…"
+}
