@@ -1,0 +1,282 @@
+package device
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/openconfig/gnmi/proto/gnmi"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/setpoint-net/setpoint/models/tree"
+)
+
+// rung is a way to read, best first.
+type rung uint8
+
+const (
+	unproved rung = iota
+	getConfig
+	getAll
+	once
+)
+
+func (r rung) String() string {
+	return [...]string{"", "get-config", "get-all", "once"}[r]
+}
+
+// Running reads the managed part of what the target runs, in intent space:
+// schema order and canonical values, state and unmanaged nodes left out. It
+// asks for one top container after the other, so the result is no snapshot: a
+// caller that wants to be sure reads twice.
+//
+// Errors wrap ErrUnreachable, ErrUnauthenticated or ErrPartialRead and name the
+// container; there is no tree then.
+func (s *Session) Running(ctx context.Context) (*tree.Tree, error) {
+	doc := newDocument(s.t.Schema)
+	var silent []string
+	stateToo := false
+	for _, root := range s.t.Scope.Roots() {
+		a, err := s.ask(ctx, root)
+		if err == nil {
+			err = doc.add(a.notifications, root)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read /%s of %s: %w", root, s.t.Address, err)
+		}
+		if a.rung == once && doc.at(root) == nil {
+			silent = append(silent, root)
+		}
+		stateToo = stateToo || a.rung != getConfig
+	}
+	if err := s.believe(ctx, silent); err != nil {
+		return nil, fmt.Errorf("read %s: %w", s.t.Address, err)
+	}
+	t, err := s.parse(ctx, doc, stateToo)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", s.t.Address, err)
+	}
+	return s.t.Scope.Filter(t), nil
+}
+
+func (s *Session) parse(ctx context.Context, doc *document, stateToo bool) (*tree.Tree, error) {
+	t, unknown, err := tree.ParseLenient(s.t.Schema, doc.json())
+	if err != nil {
+		return nil, fmt.Errorf("%w: the answer is not OpenConfig: %s", ErrPartialRead, foreign(err.Error()))
+	}
+	s.t.Log.DebugContext(ctx, "read", "device", s.t.Name, "unknown", len(unknown)+doc.unknown)
+	if stateToo {
+		t = withoutStateEntries(t)
+	}
+	return t, nil
+}
+
+// answer is what a target said about one top container.
+type answer struct {
+	rung          rung
+	notifications []*gnmi.Notification
+}
+
+// ask reads one top container: by the proved rung, or else down the ladder until
+// one answers.
+func (s *Session) ask(ctx context.Context, root string) (answer, error) {
+	if r := s.readRung(); r != unproved {
+		return s.askBy(ctx, r, root)
+	}
+	var refusals []string
+	for _, r := range []rung{getConfig, getAll, once} {
+		a, err := s.askBy(ctx, r, root)
+		var no *refusal
+		if errors.As(err, &no) {
+			refusals = append(refusals, fmt.Sprintf("%s: %s", r, no))
+			continue
+		}
+		return a, err
+	}
+	return answer{}, fmt.Errorf("%w: the target answers no kind of read: %s", ErrPartialRead, strings.Join(refusals, "; "))
+}
+
+func (s *Session) readRung() rung {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.read
+}
+
+// prove fixes the rung. A better one that was proved meanwhile stays.
+func (s *Session) prove(r rung) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.read == unproved || r < s.read {
+		s.read = r
+		s.rungs["read"] = r.String()
+	}
+}
+
+// refusal is a target's answer that it does not read this way. It is a partial
+// read for everyone but the ladder.
+type refusal struct {
+	code codes.Code
+	text string
+}
+
+func (r *refusal) Error() string { return fmt.Sprintf("refused (%s: %s)", r.code, r.text) }
+func (r *refusal) Unwrap() error { return ErrPartialRead }
+
+func (s *Session) askBy(ctx context.Context, r rung, root string) (answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.t.ReadTimeout)
+	defer cancel()
+	a := answer{rung: r}
+	var err error
+	switch r {
+	case getConfig:
+		a.notifications, err = s.get(ctx, gnmi.GetRequest_CONFIG, root)
+	case getAll:
+		a.notifications, err = s.get(ctx, gnmi.GetRequest_ALL, root)
+	default:
+		a.notifications, err = s.subscribeOnce(ctx, root)
+	}
+	switch {
+	case status.Code(err) == codes.NotFound:
+		return a, nil // empty, and said so; it proves no rung
+	case err != nil:
+		return answer{}, readError(err)
+	case r != once || hasUpdate(a.notifications):
+		s.prove(r)
+	}
+	return a, nil
+}
+
+func readError(err error) error {
+	if errors.Is(err, ErrPartialRead) {
+		return err
+	}
+	if err := connectionError(err); err != nil {
+		return err
+	}
+	st := status.Convert(err)
+	text := foreign(st.Message())
+	switch st.Code() {
+	case codes.Unimplemented, codes.InvalidArgument, codes.Internal, codes.Unknown:
+		return &refusal{st.Code(), text}
+	}
+	return fmt.Errorf("%w: %s: %s", ErrPartialRead, st.Code(), text)
+}
+
+func (s *Session) get(ctx context.Context, kind gnmi.GetRequest_DataType, root string) ([]*gnmi.Notification, error) {
+	resp, err := s.client.Get(ctx, &gnmi.GetRequest{
+		Path:     []*gnmi.Path{s.rootPath(root)},
+		Type:     kind,
+		Encoding: s.profile.Encoding,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return resp.GetNotification(), nil
+}
+
+// subscribeOnce gives everything until the sync. A stream that ends before it
+// is a partial read.
+func (s *Session) subscribeOnce(ctx context.Context, root string) ([]*gnmi.Notification, error) {
+	st := s.subscribe(ctx, &gnmi.SubscriptionList{
+		Mode:         gnmi.SubscriptionList_ONCE,
+		Encoding:     s.profile.Encoding,
+		Subscription: []*gnmi.Subscription{{Path: s.rootPath(root)}},
+	})
+	defer st.close()
+	var out []*gnmi.Notification
+	for {
+		r, err := st.next(ctx)
+		switch {
+		case err != nil:
+			return nil, err
+		case r.GetSyncResponse():
+			return out, nil
+		case r.GetUpdate() != nil:
+			out = append(out, r.GetUpdate())
+		}
+	}
+}
+
+// believe decides on containers for which Subscribe ONCE synced without a value.
+// Targets sync so on a path or an origin that they do not know, too: silence is
+// taken for emptiness only if the same way of asking gives a value elsewhere.
+func (s *Session) believe(ctx context.Context, silent []string) error {
+	if len(silent) == 0 || s.readRung() == once {
+		return nil
+	}
+	for _, root := range []string{"interfaces", "system", "components"} {
+		a, err := s.askBy(ctx, once, root)
+		if err != nil {
+			return err
+		}
+		if hasUpdate(a.notifications) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: the target syncs /%s without a value, and nothing shows that it would give one", ErrPartialRead, silent[0])
+}
+
+func hasUpdate(ns []*gnmi.Notification) bool {
+	for _, n := range ns {
+		if len(n.GetUpdate()) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Session) rootPath(root string) *gnmi.Path {
+	return s.path(tree.Path{{Name: root}})
+}
+
+func (s *Session) path(p tree.Path) *gnmi.Path {
+	out := &gnmi.Path{Origin: s.profile.Origin, Elem: make([]*gnmi.PathElem, len(p))}
+	for i, e := range p {
+		elem := &gnmi.PathElem{Name: e.Name}
+		for _, k := range e.Keys {
+			if elem.Key == nil {
+				elem.Key = make(map[string]string, len(e.Keys))
+			}
+			elem.Key[k.Name] = k.Value
+		}
+		out.Elem[i] = elem
+	}
+	return out
+}
+
+// withoutStateEntries leaves out list entries of which only the key is config.
+// A target that reports state too lists entries that nobody configured; in
+// OpenConfig a configured entry repeats its key below config.
+func withoutStateEntries(t *tree.Tree) *tree.Tree {
+	var bare []tree.Path
+	var walk func(p tree.Path, v *tree.Value)
+	walk = func(p tree.Path, v *tree.Value) {
+		if v.Entry() && len(v.Members()) <= len(v.Keys()) {
+			bare = append(bare, p)
+			return
+		}
+		for _, m := range v.Members() {
+			walk(childPath(p, m), m)
+		}
+	}
+	walk(nil, t.Root())
+	for _, p := range bare {
+		t = t.ReplaceAt(p, nil)
+	}
+	return t
+}
+
+// childPath is the path of a member of the value at p. A list has no element of
+// its own: its entries have it, with keys.
+func childPath(p tree.Path, m *tree.Value) tree.Path {
+	if m.Schema.Kind == tree.List && !m.Entry() {
+		return p
+	}
+	e := tree.Elem{Name: m.Schema.Name}
+	if m.Entry() {
+		e.Keys = m.Keys()
+	}
+	return append(p[:len(p):len(p)], e)
+}
