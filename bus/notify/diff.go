@@ -1,7 +1,6 @@
 package notify
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -90,7 +89,7 @@ func (d differ) Diff(ctx context.Context, r models.Render) (*diff, error) {
 			room -= len(one.Text)
 		}
 		out.Devices = append(out.Devices, one)
-		plans = append(plans, plan.DevicePlan{Name: i.Device.Name, Plan: p})
+		plans = append(plans, plan.DevicePlan{Name: i.Device.Name, Plan: d.counts(p)})
 	}
 	for name := range old {
 		out.Released = append(out.Released, name)
@@ -98,6 +97,22 @@ func (d differ) Diff(ctx context.Context, r models.Render) (*diff, error) {
 	slices.Sort(out.Released)
 	out.summary = out.summarize(plans)
 	return out, nil
+}
+
+// counts is a plan that counts like p and keeps none of p's trees alive: a first
+// deploy has one for each device of the network.
+func (d differ) counts(p *plan.Plan) *plan.Plan {
+	some := tree.Empty(d.Schema).Root()
+	slim := &plan.Plan{Changes: make([]plan.Change, len(p.Changes)), Deletes: p.Deletes}
+	for i, c := range p.Changes {
+		if c.Old != nil {
+			slim.Changes[i].Old = some
+		}
+		if c.New != nil {
+			slim.Changes[i].New = some
+		}
+	}
+	return slim
 }
 
 func (d *diff) summarize(plans []plan.DevicePlan) string {
@@ -173,31 +188,21 @@ func mistakes(ctx context.Context, from blobs, h models.Hash) (all []models.Mist
 
 // text is the plan as people read it, redacted, at most limit bytes of whole lines.
 func text(p *plan.Plan, limit int) (s string, cut bool, err error) {
-	w := &capped{limit: limit}
-	err = p.Write(w, plan.Options{Form: plan.Form("unified")})
-	if errors.Is(err, errFull) || err == nil && w.full {
-		b := w.buf.Bytes()
-		return string(b[:bytes.LastIndexByte(b, '\n')+1]), true, nil
+	var b strings.Builder
+	if err := p.Write(&b, plan.Options{Form: plan.Unified}); err != nil {
+		return "", false, err
 	}
-	return w.buf.String(), false, err
-}
-
-var errFull = errors.New("enough text")
-
-// capped keeps the first limit bytes, and refuses the rest.
-type capped struct {
-	buf   bytes.Buffer
-	limit int
-	full  bool
-}
-
-func (c *capped) Write(p []byte) (int, error) {
-	if n := c.limit - c.buf.Len(); len(p) > n {
-		c.full = true
-		c.buf.Write(p[:max(0, n)])
-		return max(0, n), errFull
+	s = b.String()
+	// The file names of diff -u: neither side is a file, nor running.
+	for _, head := range []string{"--- ", "+++ "} {
+		if strings.HasPrefix(s, head) {
+			_, s, _ = strings.Cut(s, "\n")
+		}
 	}
-	return c.buf.Write(p)
+	if len(s) <= limit {
+		return s, false, nil
+	}
+	return s[:strings.LastIndexByte(s[:max(0, limit)], '\n')+1], true, nil
 }
 
 // swept says that what is asked for is gone for good, and not only out of reach.

@@ -201,6 +201,7 @@ func (p *Page) sheet(ctx context.Context, commit string) (*sheet, error) {
 		return nil, err
 	}
 	if err != nil {
+		s.Plan = "rendered " + count(f.Render.Devices, "device")
 		s.Gone = "The difference is no longer kept. \"setpoint diff\" in a clone of the config repo shows it."
 	}
 	s.PlanStatus, s.DeployStatus = project(s.facts)

@@ -90,7 +90,6 @@ func (p *place) merge(stored Slot, rev uint64) {
 	p.slot.Attempts, p.slot.Error = mine.Attempts, mine.Error
 	// Memory is no older than the table: only a higher generation there wins.
 	p.slot, _ = p.slot.claim(want{Generation: mine.Generation, Status: mine.Status, Message: mine.Message, Refused: mine.Refused, Head: true}, mine.Updated)
-	p.slot.Updated = mine.Updated
 	p.dirty = p.slot != stored
 }
 

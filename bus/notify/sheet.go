@@ -103,18 +103,19 @@ type line struct{ Class, Text string }
 
 // Lines is a device's difference by line, with what each does.
 func (d deviceDiff) Lines() []line {
-	all := strings.Split(strings.TrimSuffix(d.Text, "\n"), "\n")
-	lines := make([]line, len(all))
-	for i, t := range all {
-		lines[i] = line{"same", t}
+	var lines []line
+	for t := range strings.Lines(d.Text) {
+		t = strings.TrimSuffix(t, "\n")
+		class := "same"
 		switch {
-		case strings.HasPrefix(t, "@@"), strings.HasPrefix(t, "---"), strings.HasPrefix(t, "+++"):
-			lines[i].Class = "at"
+		case strings.HasPrefix(t, "@@"):
+			class = "at"
 		case strings.HasPrefix(t, "+"):
-			lines[i].Class = "add"
-		case strings.HasPrefix(t, "-"), strings.HasPrefix(t, "−"):
-			lines[i].Class = "del"
+			class = "add"
+		case strings.HasPrefix(t, "-"):
+			class = "del"
 		}
+		lines = append(lines, line{class, t})
 	}
 	return lines
 }

@@ -64,6 +64,9 @@ func (s Slot) final() bool {
 	return s.Status != nil && s.Status.final() || s.Message != nil && s.Message.Final
 }
 
+// said says whether a status of this state is wanted.
+func (s Slot) said(state string) bool { return s.Status != nil && s.Status.State == state }
+
 // want is a claim on a slot.
 type want struct {
 	Generation models.Generation
@@ -74,8 +77,7 @@ type want struct {
 }
 
 // claim lays w over s and says whether anything changed. It alone decides who
-// wins: the higher generation; within one, a last word over a word on the way, a
-// success over all. A refusal counts for the newest generation of its commit, and
+// wins: the higher generation; within one, a last word over a word on the way. A refusal counts for the newest generation of its commit, and
 // gives way when the commit becomes head after all.
 func (s Slot) claim(w want, now time.Time) (Slot, bool) {
 	fresh := s.Status == nil && s.Message == nil
@@ -99,8 +101,8 @@ func (s Slot) claim(w want, now time.Time) (Slot, bool) {
 		return s, false
 	case s.final() && !next.final():
 		return s, false
-	case s.Status != nil && s.Status.State == StateSuccess && next.Status.State == StateSuccess:
-		return s, false
+	case !s.due() && s.said(StateSuccess) && next.said(StateSuccess):
+		return s, false // in other words
 	}
 	return next, true
 }
