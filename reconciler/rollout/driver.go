@@ -1,0 +1,237 @@
+// Package rollout moves devices from one generation to the next: it alone
+// writes assignments.
+//
+// The machine is pure: elect chooses the generation to roll out, assign gives
+// each device of its manifest an assignment, judge and tally say how far a
+// rollout has come. They take values and return values; the driver reads the
+// tables, asks them, and writes what they say. Nothing is kept in memory that
+// the tables do not hold, so a driver that is killed at any point goes on where
+// the tables stand.
+//
+// A rollout has one wave and no timers: every device of the manifest is assigned
+// at once, in the same atomic batch that creates the rollout and supersedes the
+// older ones. The rollout is the batch's last write, so that its row proves that
+// every device was assigned, also where a store takes a batch in several parts.
+// What the devices' owner then reports in the table devices brings the rollout
+// forward: a device that was read back equal is settled.
+//
+// Promises:
+//
+//   - an assignment never goes back to a lower generation: every write is
+//     compare-and-set, and a generation below any assignment is not elected;
+//   - a generation whose rendering has mistakes moves no device: the one before
+//     stays assigned, and goes on being kept;
+//   - a device whose config does not change keeps its phase: drift on it is
+//     neither adopted nor overwritten;
+//   - a rollout ends done, incomplete or superseded, and one that is incomplete
+//     is done by itself when its last device has caught up;
+//   - a device that left the inventory loses its assignment, which releases it.
+//
+// The driver never speaks to a device and never waits for one.
+package rollout
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/setpoint-net/setpoint/bus"
+	"github.com/setpoint-net/setpoint/models"
+)
+
+// Driver runs the rollouts. Its fields are set before Run. There is one Driver
+// per bus at a time; a second one does no harm but loses its writes.
+type Driver struct {
+	Renders     *bus.Table[models.Render]       // by generation
+	Assignments *bus.Table[models.Assignment]   // by device
+	Devices     *bus.Table[models.DeviceStatus] // by device
+	Rollouts    *bus.Table[models.Rollout]      // by generation
+	Bus         *bus.Bus
+	Blobs       *bus.Blobs
+	Log         *slog.Logger // nil: nothing is logged
+}
+
+const (
+	pause    = 100 * time.Millisecond // what changes meanwhile is judged together
+	deadline = 30 * time.Second       // for each call to the bus
+	ceiling  = 30 * time.Second       // longest wait after a failure
+)
+
+// Run drives rollouts until ctx ends. It returns an error if the tables can't be
+// watched; failures after that are logged and tried again.
+func (d *Driver) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	v := &view{
+		renders:     newRows[models.Render](),
+		assignments: newRows[models.Assignment](),
+		statuses:    newRows[models.DeviceStatus](),
+		rollouts:    newRows[models.Rollout](),
+		changed:     make(chan struct{}, 1),
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	err := errors.Join(
+		follow(ctx, &wg, d.Renders, v, v.renders),
+		follow(ctx, &wg, d.Assignments, v, v.assignments),
+		follow(ctx, &wg, d.Devices, v, v.statuses),
+		follow(ctx, &wg, d.Rollouts, v, v.rollouts),
+	)
+	if err != nil {
+		return fmt.Errorf("rollout: %w", err)
+	}
+	d.loop(ctx, v)
+	return nil
+}
+
+// loop advances whenever the view changed, at most once per pause.
+func (d *Driver) loop(ctx context.Context, v *view) {
+	failures := 0
+	wait := time.NewTimer(0)
+	defer wait.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-v.changed:
+		}
+		again := pause
+		if v.current() {
+			if err := d.advance(ctx, v); err != nil && ctx.Err() == nil {
+				failures++
+				again = min(ceiling, pause<<min(failures, 10))
+				d.failed(ctx, err, failures)
+				v.touch()
+			} else {
+				failures = 0
+			}
+		}
+		wait.Reset(again)
+		select {
+		case <-ctx.Done():
+			return
+		case <-wait.C:
+		}
+	}
+}
+
+// failed logs an error once per row of failures. A lost compare-and-set is none:
+// the watch brings what was written instead.
+func (d *Driver) failed(ctx context.Context, err error, failures int) {
+	if !errors.Is(err, bus.ErrConflict) && (failures == 1 || failures%20 == 0) {
+		d.log().WarnContext(ctx, "rollout not advanced", "err", err, "failures", failures)
+	}
+}
+
+// advance does what the tables ask for: release, begin, or bring forward.
+func (d *Driver) advance(ctx context.Context, v *view) error {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	s := v.snapshot()
+	if r, ok := elect(s.renders, s.rollouts, s.assignments); ok {
+		return d.begin(ctx, v, s, r)
+	}
+	newest := newest(s.rollouts)
+	if newest.Generation == 0 {
+		return nil
+	}
+	if err := d.release(ctx, v, s, newest.Generation); err != nil {
+		return err
+	}
+	return d.bring(ctx, v, s, newest)
+}
+
+// begin assigns a generation's devices and creates its rollout.
+func (d *Driver) begin(ctx context.Context, v *view, s snapshot, r models.Render) error {
+	m, err := d.manifest(ctx, r)
+	if err != nil {
+		return err
+	}
+	moves, changed := assign(r, m, s.assignments)
+	now := time.Now().UTC()
+	var w writes
+	for g, old := range s.rollouts {
+		if next := supersede(old, r.Generation, now); next.State != old.State {
+			w.put(v.rollouts, d.Rollouts.Put(key(g), next, s.revs.rollouts[key(g)]), key(g))
+		}
+	}
+	for name, a := range moves {
+		w.put(v.assignments, d.Assignments.Put(string(name), a, s.revs.assignments[string(name)]), string(name))
+	}
+	w.put(v.rollouts, d.Rollouts.Put(key(r.Generation), begin(r, len(m.Devices), changed, now), 0), key(r.Generation))
+	if err := w.commit(ctx, v, d.Bus); err != nil {
+		return fmt.Errorf("begin generation %d: %w", r.Generation, err)
+	}
+	d.log().InfoContext(ctx, "rollout began", "generation", r.Generation, "commit", r.Commit, "devices", len(m.Devices), "changed", changed)
+	return nil
+}
+
+// manifest reads a rendering's manifest.
+func (d *Driver) manifest(ctx context.Context, r models.Render) (models.Manifest, error) {
+	var m models.Manifest
+	data, err := d.Blobs.Get(ctx, r.Manifest)
+	if err != nil {
+		return m, fmt.Errorf("manifest of generation %d: %w", r.Generation, err)
+	}
+	if err := json.Unmarshal(data, &m); err != nil {
+		return m, fmt.Errorf("manifest of generation %d: %w", r.Generation, err)
+	}
+	return m, nil
+}
+
+// release takes the assignment from devices that the newest rollout left behind:
+// they are not in its manifest.
+func (d *Driver) release(ctx context.Context, v *view, s snapshot, newest models.Generation) error {
+	for name, a := range s.assignments {
+		if a.Generation >= newest {
+			continue
+		}
+		var w writes
+		w.put(v.assignments, bus.Write{}, string(name))
+		v.each(w.await)
+		if err := d.Assignments.Delete(ctx, string(name), s.revs.assignments[string(name)]); err != nil {
+			v.each(w.forgive)
+			return fmt.Errorf("release %s: %w", name, err)
+		}
+		d.log().InfoContext(ctx, "device released", "device", name, "generation", newest)
+	}
+	return nil
+}
+
+// bring settles the devices that arrived, and keeps the rollout's value.
+func (d *Driver) bring(ctx context.Context, v *view, s snapshot, r models.Rollout) error {
+	next, settle := tally(r, s.assignments, s.statuses, time.Now().UTC())
+	var w writes
+	for _, name := range settle {
+		a := s.assignments[name]
+		a.Phase = models.PhaseSettled
+		w.put(v.assignments, d.Assignments.Put(string(name), a, s.revs.assignments[string(name)]), string(name))
+	}
+	if !same(r, next) {
+		w.put(v.rollouts, d.Rollouts.Put(key(r.Generation), next, s.revs.rollouts[key(r.Generation)]), key(r.Generation))
+	}
+	if err := w.commit(ctx, v, d.Bus); err != nil {
+		return fmt.Errorf("advance generation %d: %w", r.Generation, err)
+	}
+	if next.State != r.State {
+		d.log().InfoContext(ctx, "rollout ended", "generation", r.Generation, "commit", r.Commit, "state", string(next.State),
+			"converged", next.Converged, "of", next.Total, "held", len(next.Held), "deferred", len(next.Deferred), "awaiting", len(next.Awaiting))
+	}
+	return nil
+}
+
+func (d *Driver) log() *slog.Logger {
+	if d.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return d.Log
+}
+
+// key is a generation as a table's key.
+func key(g models.Generation) string { return strconv.FormatUint(uint64(g), 10) }
