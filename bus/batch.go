@@ -82,7 +82,10 @@ func (b *Bus) batch(ctx context.Context, writes []Write) error {
 		for i, w := range writes {
 			msgs[i] = w.message()
 		}
-		err := b.publishAll(ctx, tables, msgs)
+		seq, err := b.publishAll(ctx, tables, msgs...)
+		if err == nil {
+			b.markWrites(seq, writes...)
+		}
 		if !errors.Is(err, ErrConflict) {
 			return err
 		}
@@ -130,39 +133,57 @@ func (b *Bus) overMarker(ctx context.Context, w *Write) (moved bool, err error) 
 	return moved, nil
 }
 
-// publishAll stores all of the messages or none of them.
-func (b *Bus) publishAll(ctx context.Context, s stream, msgs []*nats.Msg) error {
-	switch len(msgs) {
-	case 0:
-		return nil
-	case 1:
-		_, err := b.publish(ctx, s, msgs[0])
-		return err
+// markWrites records writes that were stored one after the other, the last one at
+// seq.
+func (b *Bus) markWrites(seq uint64, writes ...Write) {
+	var keys, sum uint64
+	for i, w := range writes {
+		if w.expect == 0 {
+			keys++
+		}
+		sum += seq - uint64(len(writes)-1-i) - w.expect
 	}
-	id := rand.Text()
+	b.marks.markTables(seq, keys, sum)
+}
+
+// publishAll stores all of the messages, one after the other, or none of them. It
+// returns the last one's sequence, 0 if there is none.
+func (b *Bus) publishAll(ctx context.Context, s stream, msgs ...*nats.Msg) (uint64, error) {
+	if len(msgs) == 0 {
+		return 0, nil
+	}
+	if len(msgs) == 1 {
+		ack, err := b.publish(ctx, s, msgs[0])
+		return ack.Sequence, err
+	}
+	id, last := rand.Text(), len(msgs)-1
 	for i, m := range msgs {
 		m.Header[headerBatchID] = []string{id}
 		m.Header[headerBatchSeq] = []string{strconv.Itoa(i + 1)}
-		if i == len(msgs)-1 {
-			m.Header[headerCommit] = []string{"1"}
+		if i == last {
+			break
 		}
-		if i%stageWindow != 0 && i != len(msgs)-1 {
-			if err := b.nc.PublishMsg(m); err != nil {
-				return err
-			}
-			continue
-		}
-		// The first answer says whether a batch may begin, the later ones keep the
-		// sender from running ahead of the server.
-		ack, err := b.publish(ctx, s, m)
-		if err != nil {
-			return err
-		}
-		if i == len(msgs)-1 && (ack.Batch != id || ack.Count != len(msgs)) {
-			return fmt.Errorf("stream %s took %d of %d messages as batch %q", streamNames[s], ack.Count, len(msgs), ack.Batch)
+		if err := b.stage(ctx, s, m, i%stageWindow == 0); err != nil {
+			return 0, err
 		}
 	}
-	return nil
+	msgs[last].Header[headerCommit] = []string{"1"}
+	ack, err := b.publish(ctx, s, msgs[last])
+	if err == nil && (ack.Batch != id || ack.Count != len(msgs)) {
+		err = fmt.Errorf("stream %s took %d of %d messages as batch %q", streamNames[s], ack.Count, len(msgs), ack.Batch)
+	}
+	return ack.Sequence, err
+}
+
+// stage sends a message of a batch that is not its last. An answer is awaited for
+// the first, which says whether a batch may begin, and now and then, so that the
+// sender does not run ahead of the server.
+func (b *Bus) stage(ctx context.Context, s stream, m *nats.Msg, answer bool) error {
+	if !answer {
+		return b.nc.PublishMsg(m)
+	}
+	_, err := b.publish(ctx, s, m)
+	return err
 }
 
 // maxValue is how many bytes a message's body may have.

@@ -116,7 +116,10 @@ func (s *Blobs) write(ctx context.Context, hashes []models.Hash, content map[mod
 	var batch []*nats.Msg
 	var bytes int
 	flush := func() error {
-		err := s.bus.publishAll(ctx, blobs, batch)
+		seq, err := s.bus.publishAll(ctx, blobs, batch...)
+		if err == nil {
+			s.bus.marks.mark(blobs, seq)
+		}
 		batch, bytes = nil, 0
 		return err
 	}
@@ -194,7 +197,7 @@ func (s *Blobs) Get(ctx context.Context, h models.Hash) ([]byte, error) {
 	data, err := s.assemble(ctx, h, first)
 	if errors.Is(err, errDamaged) {
 		s.bus.log.ErrorContext(ctx, "blob is damaged and removed", "hash", h, "err", err)
-		if rerr := s.remove(ctx, []uint64{first.Sequence}); rerr != nil {
+		if rerr := s.bus.remove(ctx, blobs, []uint64{first.Sequence}); rerr != nil {
 			err = errors.Join(err, rerr)
 		}
 		return nil, fmt.Errorf("get blob %s: %w: %w", h, ErrNotFound, err)
@@ -308,19 +311,7 @@ func (s *Blobs) sweep(ctx context.Context, h models.Hash, b *stored, before time
 		return false, nil
 	}
 	p.at.Delete(h)
-	return true, s.remove(ctx, b.seqs)
-}
-
-func (s *Blobs) remove(ctx context.Context, seqs []uint64) error {
-	for _, seq := range seqs {
-		ctx, cancel := context.WithTimeout(ctx, callTimeout)
-		err := s.bus.streams[blobs].DeleteMsg(ctx, seq)
-		cancel()
-		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
-			return err
-		}
-	}
-	return nil
+	return true, s.bus.remove(ctx, blobs, b.seqs)
 }
 
 // compress deflates data where that makes it smaller.

@@ -169,11 +169,8 @@ func (b *Bus) start(ctx context.Context, dir string) (reason string, err error) 
 	if reason := judge(found, seen); reason != "" {
 		return reason, nil
 	}
-	if s := found.streams[tables]; s != nil {
-		reason, err := b.verify(ctx, s.Msgs)
-		if reason != "" || err != nil {
-			return reason, err
-		}
+	if reason, err := b.verify(ctx, found, seen); reason != "" || err != nil {
+		return reason, err
 	}
 	return "", b.settle(ctx, found, seen)
 }
@@ -226,12 +223,12 @@ func (b *Bus) purgeTables(ctx context.Context, found found) error {
 	if found.streams[tables] == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	s, err := b.js.Stream(ctx, streamNames[tables])
+	s, err := b.handle(ctx, tables)
 	if err != nil {
 		return fmt.Errorf("purge tables: %w", err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	if err := s.Purge(ctx); err != nil {
 		return fmt.Errorf("purge tables: %w", err)
 	}

@@ -13,7 +13,6 @@ import (
 const (
 	headerExpect    = "Nats-Expected-Last-Subject-Sequence"
 	headerMsgID     = "Nats-Msg-Id"
-	headerTTL       = "Nats-TTL"
 	headerOperation = "KV-Operation"
 	headerBatchID   = "Nats-Batch-Id"
 	headerBatchSeq  = "Nats-Batch-Sequence"
@@ -67,9 +66,6 @@ func (b *Bus) publish(ctx context.Context, s stream, msg *nats.Msg) (puback, err
 	}
 	if ack.Sequence == 0 {
 		return puback{}, fmt.Errorf("answer of stream %s names no sequence", streamNames[s])
-	}
-	if !ack.Duplicate {
-		b.marks.mark(s, ack.Sequence)
 	}
 	return ack, nil
 }

@@ -97,7 +97,7 @@ func (b *Bus) reader(ctx context.Context, s stream, c jetstream.ConsumerConfig) 
 	c.MemoryStorage = true
 	c.Replicas = 1
 	c.InactiveThreshold = idleAfter
-	cons, err := b.streams[s].CreateConsumer(ctx, c)
+	cons, err := b.js.CreateConsumer(ctx, streamNames[s], c)
 	if err != nil {
 		return nil, fmt.Errorf("read stream %s: %w", streamNames[s], err)
 	}
@@ -108,7 +108,7 @@ func (b *Bus) reader(ctx context.Context, s stream, c jetstream.ConsumerConfig) 
 func (b *Bus) forget(ctx context.Context, s stream, cons jetstream.Consumer) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
-	if err := b.streams[s].DeleteConsumer(ctx, cons.CachedInfo().Name); err != nil {
+	if err := b.js.DeleteConsumer(ctx, streamNames[s], cons.CachedInfo().Name); err != nil {
 		b.log.DebugContext(ctx, "reader is left to the server", "stream", streamNames[s], "err", err)
 	}
 }

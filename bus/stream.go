@@ -70,9 +70,7 @@ func streamConfig(s stream, limit int64, replicas int) jetstream.StreamConfig {
 	case tables:
 		c.Description = "setpoint: tables, latest value per key"
 		c.Subjects = []string{tablePrefix + ">"}
-		c.AllowMsgTTL = true
-		c.AllowRollup = true
-		c.DenyDelete = true
+		c.AllowRollup = true // what nats.go asks of a bucket
 	case blobs:
 		c.Description = "setpoint: blobs by hash"
 		c.Subjects = []string{blobPrefix + ">"}
@@ -165,15 +163,142 @@ func judge(f found, seen marks) string {
 	return ""
 }
 
-// verify reads every value of the tables once, since a damaged block is noticed
-// no earlier than when it is read.
-func (b *Bus) verify(ctx context.Context, want uint64) (reason string, err error) {
-	var got uint64
-	err = b.scan(ctx, tables, tablePrefix+">", func(jetstream.Msg, *jetstream.MsgMetadata) error { got++; return nil })
-	if errors.Is(err, errStalled) || err == nil && got < want {
-		return fmt.Sprintf("tables are damaged: %d of %d values can be read", got, want), nil
+// census is what a reading of all tables found.
+type census struct {
+	keys, sum uint64   // as in marks
+	newest    uint64   // highest revision
+	markers   []uint64 // of keys deleted a while ago
+}
+
+// verify reads every value of the tables once and holds the result against what
+// the server believes and what was seen. The server's own last sequence is not
+// enough: it stays where it was when the end of a block is cut off, and values
+// that were overwritten come back.
+func (b *Bus) verify(ctx context.Context, f found, seen marks) (reason string, err error) {
+	if reason, err := b.verifyEvents(ctx, f.streams[events]); reason != "" || err != nil {
+		return reason, err
+	}
+	state := f.streams[tables]
+	if state == nil {
+		return "", nil
+	}
+	c, err := b.count(ctx)
+	if errors.Is(err, errStalled) {
+		return "tables are damaged: " + err.Error(), nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if reason := c.judge(state, seen); reason != "" {
+		return reason, nil
+	}
+	return "", b.dropMarkers(ctx, c)
+}
+
+func (c census) judge(state *jetstream.StreamState, seen marks) string {
+	switch {
+	case c.keys < state.Msgs:
+		return fmt.Sprintf("tables are damaged: %d of %d values can be read", c.keys, state.Msgs)
+	case c.newest != state.LastSeq:
+		// The newest write is the newest of its key, so it is always there.
+		return fmt.Sprintf("tables are damaged: the newest value is of sequence %d, the stream ends at %d", c.newest, state.LastSeq)
+	case c.keys < seen.Keys:
+		return fmt.Sprintf("tables are damaged: they hold %d keys, %d were seen", c.keys, seen.Keys)
+	case c.sum < seen.Sum:
+		// Revisions only rise: a lower sum is an older revision somewhere.
+		return fmt.Sprintf("tables are damaged: revisions add up to %d, %d was seen", c.sum, seen.Sum)
+	default:
+		return ""
+	}
+}
+
+func (b *Bus) count(ctx context.Context) (census, error) {
+	var c census
+	before := time.Now().Add(-markerAge)
+	err := b.scan(ctx, tables, tablePrefix+">", func(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
+		rev := meta.Sequence.Stream
+		c.keys++
+		c.sum += rev
+		c.newest = max(c.newest, rev)
+		if deleted(m.Headers()) && meta.Timestamp.Before(before) {
+			c.markers = append(c.markers, rev)
+		}
+		return nil
+	})
+	return c, err
+}
+
+// dropMarkers removes what is left of keys deleted long ago, but never the newest
+// write. It counts them out before, so that a crash leaves more than was seen.
+func (b *Bus) dropMarkers(ctx context.Context, c census) error {
+	var drop []uint64
+	for _, rev := range c.markers {
+		if rev != c.newest {
+			drop = append(drop, rev)
+			c.keys, c.sum = c.keys-1, c.sum-rev
+		}
+	}
+	if err := b.marks.recount(c.keys, c.sum); err != nil {
+		return err
+	}
+	return b.remove(ctx, tables, drop)
+}
+
+// verifyEvents reads the newest event, which stands until it is too old.
+func (b *Bus) verifyEvents(ctx context.Context, state *jetstream.StreamState) (reason string, err error) {
+	if state == nil || state.LastSeq == 0 || time.Since(state.LastTime) > eventAge/2 {
+		return "", nil
+	}
+	s, err := b.handle(ctx, events)
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	_, err = s.GetMsg(ctx, state.LastSeq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return fmt.Sprintf("events are damaged: the newest, %d, cannot be read", state.LastSeq), nil
 	}
 	return "", err
+}
+
+// remove deletes messages by sequence. One that is gone already is no error.
+func (b *Bus) remove(ctx context.Context, s stream, seqs []uint64) error {
+	if len(seqs) == 0 {
+		return nil
+	}
+	h, err := b.handle(ctx, s)
+	if err != nil {
+		return err
+	}
+	for _, seq := range seqs {
+		if err := removeMessage(ctx, h, seq); err != nil {
+			return fmt.Errorf("remove message %d of %s: %w", seq, streamNames[s], err)
+		}
+	}
+	return nil
+}
+
+func removeMessage(ctx context.Context, h jetstream.Stream, seq uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	err := h.DeleteMsg(ctx, seq)
+	if !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
+		return err
+	}
+	if _, rerr := h.GetMsg(ctx, seq); errors.Is(rerr, jetstream.ErrMsgNotFound) {
+		return nil
+	}
+	return err
+}
+
+func (b *Bus) handle(ctx context.Context, s stream) (jetstream.Stream, error) {
+	if h := b.streams[s]; h != nil {
+		return h, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return b.js.Stream(ctx, streamNames[s])
 }
 
 func (b *Bus) ensureStreams(ctx context.Context, id string, epoch uint64, f found) error {

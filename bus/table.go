@@ -80,9 +80,10 @@ func (t *Table[T]) Update(ctx context.Context, key string, v T, rev uint64) (uin
 		return 0, fmt.Errorf("update %s: %w", w, w.err)
 	}
 	for range markerRetries {
-		ack, err := t.bus.publish(ctx, tables, w.message())
+		seq, err := t.bus.publishAll(ctx, tables, w.message())
 		if err == nil {
-			return ack.Sequence, nil
+			t.bus.markWrites(seq, w)
+			return seq, nil
 		}
 		again := false
 		if errors.Is(err, ErrConflict) && rev == 0 {
@@ -117,23 +118,23 @@ func (t *Table[T]) Delete(ctx context.Context, key string, rev uint64) error {
 			}
 			at = m.Sequence
 		}
-		_, err := t.bus.publish(ctx, tables, marker(subject, at))
+		seq, err := t.bus.publishAll(ctx, tables, marker(subject, at))
+		if err == nil {
+			t.bus.markWrites(seq, Write{expect: at})
+			return nil
+		}
 		if errors.Is(err, ErrConflict) && rev == 0 && ctx.Err() == nil {
 			continue
 		}
-		if err != nil {
-			return fmt.Errorf("delete %s %q: %w", t.name, key, err)
-		}
-		return nil
+		return fmt.Errorf("delete %s %q: %w", t.name, key, err)
 	}
 }
 
-// marker is the message that stands for a deleted key, as KV buckets write it. It
-// goes by itself after a while.
+// marker is the message that stands for a deleted key, as KV buckets write it.
+// The next Open drops it once it is a day old.
 func marker(subject string, rev uint64) *nats.Msg {
 	msg := nats.NewMsg(subject)
 	msg.Header[headerOperation] = []string{"DEL"}
-	msg.Header[headerTTL] = []string{markerAge.String()}
 	msg.Header[headerExpect] = []string{strconv.FormatUint(rev, 10)}
 	return msg
 }

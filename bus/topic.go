@@ -74,7 +74,10 @@ func (t *Topic[T]) publish(ctx context.Context, suffix, id string, v T) error {
 	if len(msg.Data) > t.bus.maxValue() {
 		return fmt.Errorf("event has %d bytes, at most %d", len(msg.Data), t.bus.maxValue())
 	}
-	_, err = t.bus.publish(ctx, events, msg)
+	ack, err := t.bus.publish(ctx, events, msg)
+	if err == nil && !ack.Duplicate {
+		t.bus.marks.mark(events, ack.Sequence)
+	}
 	return err
 }
 

@@ -24,6 +24,8 @@ type marks struct {
 	Epoch   uint64            `json:"epoch"`
 	Floor   models.Generation `json:"floor"`
 	Streams map[string]uint64 `json:"streams,omitempty"` // highest acknowledged sequence
+	Keys    uint64            `json:"keys,omitempty"`    // tables: keys written, deleted ones included
+	Sum     uint64            `json:"sum,omitempty"`     // tables: sum of the keys' revisions
 }
 
 // watermark keeps marks in a file, which is never ahead of the store: a mark is
@@ -51,7 +53,7 @@ func openWatermark(path string, log *slog.Logger) (*watermark, error) {
 	}
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return w, nil
+		return w, os.MkdirAll(filepath.Dir(path), 0o700)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read watermark: %w", err)
@@ -96,7 +98,7 @@ func (w *watermark) floor() models.Generation {
 // begin records a store of which nothing was seen yet. The floor stays.
 func (w *watermark) begin(store string, epoch uint64) error {
 	w.mu.Lock()
-	w.now.Store, w.now.Epoch, w.now.Streams = store, epoch, nil
+	w.now = marks{Store: store, Epoch: epoch, Floor: w.now.Floor}
 	w.mu.Unlock()
 	return w.write()
 }
@@ -125,14 +127,34 @@ func (w *watermark) raise(g models.Generation) error {
 func (w *watermark) mark(s stream, seq uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.markLocked(s, seq)
+}
+
+// markTables records acknowledged writes to the tables: the last one's sequence,
+// how many new keys there were among them, and by how much they raised the sum of
+// all revisions.
+func (w *watermark) markTables(seq, keys, sum uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.now.Keys += keys
+	w.now.Sum += sum
+	w.markLocked(tables, seq)
+}
+
+// recount replaces what was counted of the tables by what is there.
+func (w *watermark) recount(keys, sum uint64) error {
+	w.mu.Lock()
+	w.now.Keys, w.now.Sum = keys, sum
+	w.mu.Unlock()
+	return w.write()
+}
+
+func (w *watermark) markLocked(s stream, seq uint64) {
 	name := streamNames[s]
-	if was, ok := w.now.Streams[name]; ok && seq <= was {
-		return
-	}
 	if w.now.Streams == nil {
 		w.now.Streams = make(map[string]uint64, streamCount)
 	}
-	w.now.Streams[name] = seq
+	w.now.Streams[name] = max(seq, w.now.Streams[name])
 	select {
 	case w.dirty <- struct{}{}:
 	default:
