@@ -122,40 +122,6 @@ func (r *Repo) Close() error {
 	return r.store.Close()
 }
 
-// Resolve returns the full hash of the commit that rev names, as git rev-parse
-// would: "HEAD", a branch, a tag, a full or short hash, with suffixes such as
-// "~1" and "^2".
-func (r *Repo) Resolve(rev string) (string, error) {
-	if rev == "" {
-		return "", errors.New("resolve: the revision is empty")
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	hash, err := r.resolve(rev)
-	if errors.Is(err, plumbing.ErrReferenceNotFound) || errors.Is(err, plumbing.ErrObjectNotFound) || errors.Is(err, io.EOF) {
-		return "", fmt.Errorf("resolve %q: no such commit, branch or tag in %s", rev, r.dir)
-	}
-	if err != nil {
-		return "", fmt.Errorf("resolve %q: %w", rev, err)
-	}
-	return hash.String(), nil
-}
-
-func (r *Repo) resolve(rev string) (plumbing.Hash, error) {
-	hash, err := r.git.ResolveRevision(plumbing.Revision(rev))
-	if err != nil { // git may have repacked under us
-		r.store.Reindex()
-		hash, err = r.git.ResolveRevision(plumbing.Revision(rev))
-	}
-	if err != nil {
-		return plumbing.ZeroHash, err
-	}
-	if _, err := r.git.CommitObject(*hash); err != nil {
-		return plumbing.ZeroHash, err
-	}
-	return *hash, nil
-}
-
 // object reads a whole object of at most limit bytes and checks that its bytes
 // hash to its name.
 func (r *Repo) object(want plumbing.ObjectType, hash plumbing.Hash, limit int64) ([]byte, error) {
