@@ -78,6 +78,7 @@ type requestDoc struct {
 	target     target
 	spec       *node
 	specAt     place // of the key "spec"
+	value      any   // spec, for CUE
 }
 
 // entry is one text of a list with its place.
@@ -109,7 +110,7 @@ type intent struct {
 type decoder struct {
 	*ledger
 	intent
-	kinds []string // the repo's own
+	kinds *kinds // the repo's own
 	names map[string]place
 }
 
@@ -128,7 +129,7 @@ func (d *decoder) document(n *node) {
 		d.at(n.at, "kind", "kind is missing")
 		return
 	}
-	switch known := append([]string{"Device", "Group", "Link", "DriftPolicy"}, d.kinds...); {
+	switch known := append([]string{"Device", "Group", "Link", "DriftPolicy"}, d.kinds.names...); {
 	case kind.shape != text:
 		d.at(kind.at, "kind", "kind must be text, not %s", kind.shape)
 	case kind.text == "Device":
@@ -139,10 +140,11 @@ func (d *decoder) document(n *node) {
 		d.link(n)
 	case kind.text == "DriftPolicy":
 		d.policy(n)
-	case slices.Contains(d.kinds, kind.text):
+	case slices.Contains(d.kinds.names, kind.text):
 		d.request(n, kind.text)
 	case slices.Contains(laterKinds, kind.text):
 		d.at(kind.at, "unsupported", "kind %s is not supported by this version yet", kind.text)
+	case d.kinds.mayDefine(kind.text): // its file has a mistake of its own
 	default:
 		hint := didYouMean(kind.text, known)
 		d.add(mistake{at: kind.at, sort: "kind", msg: fmt.Sprintf("kind %q is not known: it is neither built in nor defined in kinds/*.cue", cut(kind.text, 64)), hint: hint})
@@ -386,6 +388,22 @@ func (d *decoder) varValues(n *node) {
 	}
 }
 
+// integers refuses the integers of a spec that are written ambiguously.
+func (d *decoder) integers(n *node) bool {
+	ok := true
+	if n.shape == integer && !plain.MatchString(n.text) {
+		d.add(ambiguous(n))
+		ok = false
+	}
+	for _, f := range n.fields {
+		ok = d.integers(f.value) && ok
+	}
+	for _, item := range n.items {
+		ok = d.integers(item) && ok
+	}
+	return ok
+}
+
 // ambiguous is the mistake about an integer that YAML 1.1, YAML 1.2 and a
 // person's eye read differently.
 func ambiguous(n *node) mistake {
@@ -582,6 +600,8 @@ func (d *decoder) request(n *node, kind string) {
 	if r.spec == nil {
 		r.spec = &node{at: r.specAt, shape: mapping}
 	}
+	ok = d.integers(r.spec) && ok
+	r.value = plainValue(r.spec)
 	if name != "" && ok {
 		d.requests = append(d.requests, r)
 	}

@@ -1,0 +1,237 @@
+package renderer
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/setpoint-net/setpoint/models/tree"
+)
+
+// worker renders devices, one at a time.
+type worker struct {
+	*fleet
+	evaluator *evaluator // nil when the repo has no kinds, or broken ones
+}
+
+// rendering is one device on its way.
+type rendering struct {
+	*subject
+	worker
+	layers   []*built // by level, ascending
+	mistakes []mistake
+	partial  bool // something of the config is not known: nothing is called missing
+}
+
+func (r *rendering) tell(m mistake) {
+	if m.device == "" && m.at.file != r.at.file {
+		m.device = r.Name
+	}
+	r.mistakes = append(r.mistakes, m)
+}
+
+// render gives a device's intended config, or its mistakes.
+func (w worker) render(ctx context.Context, s *subject) (Device, []mistake) {
+	r := &rendering{subject: s, worker: w}
+	r.collect(ctx)
+	merged := r.merge()
+	r.managed(merged)
+	for _, f := range w.checker.faults(merged) {
+		r.blame(f, "yang-value")
+	}
+	if !r.partial {
+		for _, f := range w.refs.faults(merged) {
+			if !w.mentioned(f.value) && !r.dropped(f.value) {
+				r.blame(f, "yang-leafref")
+			}
+		}
+	}
+	d := Device{Device: s.Device}
+	d.Drift = s.drift()
+	if len(r.mistakes) == 0 {
+		d.Config, d.Hash = merged.Canonical(), merged.Hash()
+	}
+	return d, r.mistakes
+}
+
+// collect builds the fragments that make up the device.
+func (r *rendering) collect(ctx context.Context) {
+	b := builder{r.schema}
+	refs := &scope{name: r.Name, labels: r.Labels, vars: r.subject.vars}
+	for _, g := range r.subject.groups {
+		frag := r.fleet.groups[g]
+		switch built := r.static[frag]; {
+		case frag == nil:
+		case built != nil:
+			r.layers = append(r.layers, built)
+		default:
+			r.layers = append(r.layers, b.build(frag, refs, r.tell))
+		}
+	}
+	var input map[string]any
+	for _, q := range r.requests {
+		if r.evaluator == nil || ctx.Err() != nil {
+			r.partial = true
+			break
+		}
+		if input == nil {
+			input = r.kindInput()
+		}
+		root, mistakes := r.evaluator.evaluate(q, r.Name, input)
+		for _, m := range mistakes {
+			r.tell(m)
+		}
+		if root == nil {
+			r.partial = true
+			continue
+		}
+		frag := &fragment{root: root, level: kindLevel, title: q.kind + " " + q.name, at: q.specAt, kind: q.kind}
+		r.layers = append(r.layers, b.build(frag, nil, r.tell))
+	}
+	if r.openconfig != nil {
+		frag := &fragment{root: r.openconfig, level: deviceLevel, title: "Device " + string(r.Name), at: r.at}
+		r.layers = append(r.layers, b.build(frag, refs, r.tell))
+	}
+}
+
+// merge lays the fragments over each other, level by level. Within a level
+// nobody wins: different values are a mistake.
+func (r *rendering) merge() *tree.Tree {
+	merged := tree.Empty(r.schema)
+	for rest := r.layers; len(rest) > 0; {
+		n := 1
+		for n < len(rest) && rest[n].level == rest[0].level {
+			n++
+		}
+		level := rest[0].tree
+		for i := 1; i < n; i++ {
+			var ties []tree.Conflict
+			level, ties = tree.Merge(level, rest[i].tree)
+			for _, c := range ties {
+				r.tie(rest[:i], rest[i], c)
+			}
+		}
+		merged, _ = tree.Merge(merged, level)
+		rest = rest[n:]
+	}
+	return merged
+}
+
+// tie reports two values of one leaf at one level.
+func (r *rendering) tie(earlier []*built, over *built, c tree.Conflict) {
+	base := earlier[0]
+	for _, e := range earlier {
+		if v := e.tree.Lookup(c.Path); v != nil && v.SameAs(c.Base) {
+			base = e
+		}
+	}
+	leaf := c.Over.Schema
+	here, there := over.locate(c.Path), base.locate(c.Path)
+	m := mistake{
+		at: here, sort: "tie", subject: there.String() + leaf.Path(), path: c.Path.String(), device: r.Name,
+		msg: fmt.Sprintf("%s sets %s to %s, and %s at %s to %s", over.title, leaf.Name, shown(c.Over), base.title, there, shown(c.Base)),
+	}
+	if over.kind != "" {
+		m.msg = fmt.Sprintf("%s sets %s to %s, and %s at %s to %s", over.title, c.Path, shown(c.Over), base.title, there, shown(c.Base))
+	} else {
+		m.msg += fmt.Sprintf(", and both have priority %d", over.level)
+		m.hint = "give one of the groups a higher priority"
+	}
+	r.tell(m)
+}
+
+func shown(v *tree.Value) string {
+	if v.Schema.Secret {
+		return "another value (secret)"
+	}
+	return cut(v.Text(), 64)
+}
+
+// locate is the place of the value at a path of a built fragment.
+func (b *built) locate(p tree.Path) place {
+	c := converter{fragment: b.fragment, schema: b.tree.Schema(), refs: b.refs, made: make(map[*node]*node)}
+	return c.locate(p, "").at
+}
+
+// origin is the fragment that the value at a path comes from: the highest that
+// has it.
+func (r *rendering) origin(p tree.Path) *built {
+	for _, b := range slices.Backward(r.layers) {
+		if b.tree.Lookup(p) != nil {
+			return b
+		}
+	}
+	return nil
+}
+
+// blame reports a fault of the merged config at the value that brought it.
+func (r *rendering) blame(f fault, sort string) {
+	m := mistake{at: r.at, sort: sort, path: f.path.String(), msg: f.msg, hint: f.hint}
+	if b := r.origin(f.path); b != nil {
+		m.at = b.locate(f.path)
+		if b.kind != "" {
+			m.msg = fmt.Sprintf("kind %s: %s: %s", b.kind, f.path, f.msg)
+		}
+	}
+	if m.msg == f.msg && f.value == "" {
+		m.subject = sort // one place, one value
+	}
+	r.tell(m)
+}
+
+// dropped tells whether a value was left out because of a mistake in or around
+// it.
+func (r *rendering) dropped(value string) bool {
+	var holds func(n *node) bool
+	holds = func(n *node) bool {
+		return n.text == value || refers(n) ||
+			slices.ContainsFunc(n.fields, func(f field) bool { return holds(f.value) }) || slices.ContainsFunc(n.items, holds)
+	}
+	return slices.ContainsFunc(r.layers, func(b *built) bool { return slices.ContainsFunc(b.dropped, holds) })
+}
+
+// managed reports what is set outside the managed paths: setpoint would set it
+// and never look at it again.
+func (r *rendering) managed(t *tree.Tree) {
+	if r.subject.scope == nil {
+		return
+	}
+	inside := r.subject.scope.Filter(t)
+	if inside.Equal(t) {
+		return
+	}
+	last := ""
+	t.Leaves(func(p tree.Path, _ *tree.Value) bool {
+		if inside.Lookup(p) != nil {
+			return true
+		}
+		// The whole entry or container, where all of it is outside.
+		for i := range p {
+			if inside.Lookup(p[:i+1]) == nil {
+				p = p[:i+1]
+				break
+			}
+		}
+		if text := p.String(); text != last {
+			last = text
+			r.outside(p)
+		}
+		return true
+	})
+}
+
+func (r *rendering) outside(p tree.Path) {
+	m := mistake{
+		at: r.at, sort: "unmanaged", path: p.String(), msg: fmt.Sprintf("%s is outside what manage covers", p),
+		hint: "add it to manage, of the device or of a group",
+	}
+	if b := r.origin(p); b != nil {
+		m.at = b.locate(p)
+		if b.kind != "" {
+			m.msg = fmt.Sprintf("kind %s: %s", b.kind, m.msg)
+		} else {
+			m.subject = "unmanaged"
+		}
+	}
+	r.tell(m)
+}

@@ -1,0 +1,516 @@
+package renderer
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/big"
+	"slices"
+	"strconv"
+	"strings"
+
+	"cuelang.org/go/cue"
+	"cuelang.org/go/cue/ast"
+	"cuelang.org/go/cue/build"
+	"cuelang.org/go/cue/cuecontext"
+	"cuelang.org/go/cue/errors"
+	"cuelang.org/go/cue/parser"
+	"cuelang.org/go/cue/token"
+
+	"github.com/setpoint-net/setpoint/models"
+)
+
+// recycleAfter is how many evaluations one CUE context serves: what it interns
+// is freed with it alone.
+const recycleAfter = 2000
+
+// maxKindBytes bounds what one evaluation may bring forth.
+const maxKindBytes = 16 << 20
+
+// kinds are the repo's own kinds: the definitions of kinds/*.cue that have an
+// openconfig. It is read-only; evaluators are made from it.
+type kinds struct {
+	files []source
+	names []string // sorted
+	// broken files could not be compiled; no kind can be evaluated then, and
+	// the documents of kinds they may define are left alone.
+	broken bool
+}
+
+// loadKinds compiles the kinds once, for their mistakes and their names.
+func loadKinds(files []source, l *ledger) *kinds {
+	k := &kinds{files: files}
+	if len(files) == 0 {
+		return k
+	}
+	for _, f := range files {
+		parsed, err := parser.ParseFile(f.name, f.data)
+		k.broken = cueMistakes(err, f.name, l) || k.broken
+		if err == nil {
+			k.broken = !checkFile(parsed, f.name, l) || k.broken
+			k.names = append(k.names, declared(parsed)...)
+		}
+	}
+	if k.broken {
+		return k
+	}
+	e, err := newEvaluator(k)
+	if err != nil {
+		k.broken = cueMistakes(err, files[0].name, l)
+		return k
+	}
+	k.names = nil
+	for name, def := range e.kinds {
+		k.names = append(k.names, name)
+		at := cuePlace(def.Pos(), files[0].name)
+		if slices.Contains([]string{"Device", "Group", "Link", "DriftPolicy"}, name) || slices.Contains(laterKinds, name) {
+			l.at(at, "kind-name", "kind #%s has the name of a built-in kind", name)
+		}
+		for _, part := range []string{"spec", "device"} {
+			if !def.LookupPath(cue.ParsePath(part)).Exists() {
+				l.add(mistake{at: at, sort: "kind-shape", msg: fmt.Sprintf("kind #%s has no %s", name, part), hint: "a kind is #Name: {spec: {…}, device: {…}, openconfig: {…}}"})
+				k.broken = true
+			}
+		}
+	}
+	slices.Sort(k.names)
+	return k
+}
+
+// mayDefine tells whether a broken file mentions a kind.
+func (k *kinds) mayDefine(kind string) bool {
+	return k.broken && slices.ContainsFunc(k.files, func(f source) bool { return bytes.Contains(f.data, []byte("#"+kind)) })
+}
+
+// checkFile holds a kind's file to package kinds and to CUE's own packages:
+// whatever else it imported would have to come from somewhere.
+func checkFile(f *ast.File, name string, l *ledger) bool {
+	ok := true
+	if pkg := f.PackageName(); pkg != "kinds" {
+		ok = false
+		l.add(mistake{at: place{name, 1, 1}, sort: "kind-package", msg: fmt.Sprintf("package is %q", pkg), hint: "begin the file with: package kinds"})
+	}
+	for spec := range f.ImportSpecs() {
+		path, err := strconv.Unquote(spec.Path.Value)
+		first, _, _ := strings.Cut(path, "/")
+		if err != nil || strings.ContainsAny(first, ".:@") || first == "tool" {
+			ok = false
+			l.add(mistake{at: cuePlace(spec.Pos(), name), sort: "kind-import", msg: fmt.Sprintf("import of %s: a kind may import CUE's own packages alone", spec.Path.Value), hint: "such as strings, list, net, math, strconv, regexp"})
+		}
+	}
+	return ok
+}
+
+// declared are the definitions of a file that may be kinds.
+func declared(f *ast.File) []string {
+	var out []string
+	for _, decl := range f.Decls {
+		if field, ok := decl.(*ast.Field); ok {
+			if name, _, err := ast.LabelName(field.Label); err == nil && strings.HasPrefix(name, "#") {
+				out = append(out, name[1:])
+			}
+		}
+	}
+	return out
+}
+
+func cuePlace(p token.Pos, file string) place {
+	if !p.IsValid() || p.Filename() == "" {
+		return place{file: file}
+	}
+	return place{p.Filename(), p.Line(), p.Column()}
+}
+
+// cueMistakes records what is wrong with the kinds' own text.
+func cueMistakes(err error, file string, l *ledger) bool {
+	for _, e := range errors.Errors(err) {
+		at := place{file: file}
+		for _, p := range errors.Positions(e) {
+			if p.IsValid() && p.Filename() != "" {
+				at = cuePlace(p, file)
+				break
+			}
+		}
+		l.at(at, "cue", "%s", cueText(e))
+	}
+	return err != nil
+}
+
+func cueText(e errors.Error) string {
+	format, args := e.Msg()
+	return cut(strings.TrimSpace(fmt.Sprintf(format, args...)), 400)
+}
+
+// evaluator evaluates kinds in this process, one at a time. It is the seam for a
+// worker process with a memory limit and a deadline: it takes values and gives
+// values, and CUE stays behind it. CUE can't be cancelled, so a kind that
+// doesn't end holds its evaluator; contexts are checked between evaluations.
+type evaluator struct {
+	from  *kinds
+	ctx   *cue.Context
+	kinds map[string]cue.Value
+	specs map[*requestDoc]cue.Value // kinds with a document's spec filled in
+	used  int
+}
+
+func newEvaluator(k *kinds) (*evaluator, error) {
+	e := &evaluator{from: k}
+	return e, e.reset()
+}
+
+// reset begins with a fresh CUE context. The files are parsed again because
+// compiling resolves names inside the syntax tree.
+func (e *evaluator) reset() error {
+	e.ctx, e.used = cuecontext.New(), 0
+	e.kinds, e.specs = make(map[string]cue.Value), make(map[*requestDoc]cue.Value)
+	if len(e.from.files) == 0 {
+		return nil
+	}
+	inst := build.NewContext().NewInstance("", nil)
+	inst.PkgName = "kinds"
+	for _, f := range e.from.files {
+		parsed, err := parser.ParseFile(f.name, f.data)
+		if err != nil {
+			return err
+		}
+		if err := inst.AddSyntax(parsed); err != nil {
+			return err
+		}
+	}
+	if err := inst.Complete(); err != nil {
+		return err
+	}
+	v := e.ctx.BuildInstance(inst)
+	if err := v.Err(); err != nil {
+		return err
+	}
+	if err := v.Validate(); err != nil {
+		return err
+	}
+	it, err := v.Fields(cue.Definitions(true))
+	if err != nil {
+		return err
+	}
+	for it.Next() {
+		if name, ok := strings.CutPrefix(it.Selector().String(), "#"); ok && it.Value().LookupPath(openconfigPath).Exists() {
+			e.kinds[name] = it.Value()
+		}
+	}
+	return nil
+}
+
+var (
+	specPath       = cue.ParsePath("spec")
+	devicePath     = cue.ParsePath("device")
+	openconfigPath = cue.ParsePath("openconfig")
+)
+
+// evaluate is the fragment that a document brings to a device, nil when there
+// are mistakes. Its values all have the place of the document's spec.
+func (e *evaluator) evaluate(r *requestDoc, name models.DeviceName, device map[string]any) (out *node, list []mistake) {
+	q := &question{request: r, device: name}
+	defer func() {
+		// CUE panics on some inputs that it should refuse. The documents come
+		// from outside: that is their mistake, not the end of the service.
+		if p := recover(); p != nil {
+			q.add(r.specAt, "kind-crash", fmt.Sprintf("kind %s can't be evaluated: CUE gave up: %s", r.kind, cut(fmt.Sprint(p), 200)), "")
+			out, list = nil, q.mistakes
+			e.used = recycleAfter
+		}
+	}()
+	if e.used++; e.used > recycleAfter {
+		if err := e.reset(); err != nil {
+			q.explain(err)
+			return nil, q.mistakes
+		}
+	}
+	v, ok := e.specs[r]
+	if !ok {
+		v = e.kinds[r.kind].FillPath(specPath, r.value)
+		e.specs[r] = v
+	}
+	q.unknown(v.LookupPath(specPath), r.spec, "spec")
+	if len(q.mistakes) > 0 {
+		return nil, q.mistakes
+	}
+	v = v.FillPath(devicePath, admitted(v.LookupPath(devicePath), device))
+	for _, part := range []cue.Path{specPath, devicePath, openconfigPath} {
+		if q.explain(v.LookupPath(part).Validate(cue.Concrete(true), cue.All())); len(q.mistakes) > 0 {
+			return nil, q.mistakes
+		}
+	}
+	data, err := v.LookupPath(openconfigPath).MarshalJSON()
+	if err != nil {
+		q.explain(err)
+		return nil, q.mistakes
+	}
+	if len(data) > maxKindBytes {
+		q.add(r.specAt, "kind-size", fmt.Sprintf("kind %s brings forth %d bytes: one document may bring %d to a device", r.kind, len(data), maxKindBytes), "")
+		return nil, q.mistakes
+	}
+	out, err = fromJSON(data, r.specAt)
+	if err != nil {
+		q.explain(err)
+	}
+	return out, q.mistakes
+}
+
+// question is one evaluation's mistakes.
+type question struct {
+	request  *requestDoc
+	device   models.DeviceName
+	mistakes []mistake
+}
+
+func (q *question) add(at place, sort, msg, hint string) {
+	q.mistakes = append(q.mistakes, mistake{at: at, sort: sort, msg: msg, hint: hint, device: q.device})
+}
+
+// unknown finds the fields of a spec that its kind does not have. CUE reports
+// them only when nothing else is wrong, and without a near name.
+func (q *question) unknown(v cue.Value, n *node, path string) {
+	for i, item := range n.items {
+		q.unknown(v.LookupPath(cue.MakePath(cue.Index(i))), item, path)
+	}
+	for _, f := range n.fields {
+		if v.IncompleteKind() == cue.StructKind && !v.Allows(cue.Str(f.name)) {
+			hint := didYouMean(f.name, fieldNames(v))
+			q.mistakes = append(q.mistakes, mistake{at: f.at, sort: "spec-field", msg: fmt.Sprintf("%s of kind %s has no field %q", path, q.request.kind, cut(f.name, 64)), hint: hint})
+			continue
+		}
+		q.unknown(v.LookupPath(cue.MakePath(cue.Str(f.name))), f.value, path+"."+f.name)
+	}
+}
+
+func fieldNames(v cue.Value) []string {
+	var out []string
+	it, err := v.Fields(cue.Optional(true))
+	for err == nil && it.Next() {
+		if sel := it.Selector(); sel.LabelType() == cue.StringLabel && v.Allows(cue.Str(sel.Unquoted())) {
+			out = append(out, sel.Unquoted())
+		}
+	}
+	return out
+}
+
+// explain brings CUE's errors home: to the field of the document that they
+// speak of, and second to the place in the kind.
+func (q *question) explain(err error) {
+	list := errors.Errors(err)
+	for i := 0; i < len(list); i++ {
+		e := list[i]
+		path := e.Path()
+		if len(path) > 0 && strings.HasPrefix(path[0], "#") {
+			path = path[1:]
+		}
+		msg := cueText(e)
+		if strings.Contains(msg, "errors in empty disjunction") {
+			var wanted []string
+			from := i
+			for i+1 < len(list) && slices.Equal(list[i+1].Path(), e.Path()) {
+				i++
+				wanted = append(wanted, wantedBy(list[i]))
+			}
+			wanted = slices.Compact(wanted)
+			msg = "fits none of " + strings.Join(wanted, ", ")
+			if i > from {
+				e = list[from+1]
+			}
+		}
+		q.one(path, msg, e)
+	}
+}
+
+// wantedBy is what a failed branch of a disjunction asked for.
+func wantedBy(e errors.Error) string {
+	if format, args := e.Msg(); strings.HasPrefix(format, "conflicting values %s and %s") && len(args) >= 2 {
+		return fmt.Sprint(args[0])
+	}
+	return cueText(e)
+}
+
+func (q *question) one(path []string, msg string, e errors.Error) {
+	r := q.request
+	at, where, sort := r.specAt, strings.Join(path, "."), "kind"
+	if len(path) == 0 {
+		path = []string{""}
+	}
+	kindAt := ""
+	for _, p := range errors.Positions(e) {
+		if p.IsValid() && strings.HasSuffix(p.Filename(), ".cue") {
+			kindAt = fmt.Sprintf(" (%s)", cuePlace(p, ""))
+			break
+		}
+	}
+	hint := ""
+	switch path[0] {
+	case "spec":
+		sort = "spec"
+		n, missing := descend(r.spec, path[1:])
+		if n != nil {
+			at = n.at
+		}
+		if missing && strings.Contains(msg, "incomplete value") {
+			msg = "is missing: " + strings.TrimPrefix(msg, "incomplete value ")
+		} else if n != nil && n.scalar() && strings.HasPrefix(msg, "fits none") {
+			msg = n.brief() + " " + msg
+		}
+	case "device":
+		sort = "kind-device"
+		if strings.Contains(msg, "incomplete value") {
+			msg = fmt.Sprintf("the device has none, and the kind needs it: %s", strings.TrimPrefix(msg, "incomplete value "))
+			hint = "set it in the device's document or in a group"
+		}
+	}
+	q.add(at, sort, fmt.Sprintf("kind %s: %s: %s%s", r.kind, where, msg, kindAt), hint)
+}
+
+// descend follows CUE's path into a document; missing when it ends before the
+// path does, at the nearest node above.
+func descend(n *node, path []string) (at *node, missing bool) {
+	for _, p := range path {
+		if s, err := strconv.Unquote(p); err == nil {
+			p = s
+		}
+		next := n.get(p)
+		if i, err := strconv.Atoi(p); next == nil && err == nil && n.shape == sequence && i >= 0 && i < len(n.items) {
+			next = n.items[i]
+		}
+		if next == nil {
+			return n, true
+		}
+		n = next
+	}
+	return n, false
+}
+
+// admitted is the part of the device's input that a kind declares. A definition
+// is closed, and a kind that needs a name need not list whatever else a device
+// may have.
+func admitted(v cue.Value, in any) any {
+	switch in := in.(type) {
+	case map[string]any:
+		if !v.Exists() || v.IncompleteKind() != cue.StructKind {
+			return in
+		}
+		out := make(map[string]any, len(in))
+		for k, value := range in {
+			if v.Allows(cue.Str(k)) {
+				out[k] = admitted(v.LookupPath(cue.MakePath(cue.Str(k).Optional())), value)
+			}
+		}
+		return out
+	case []any:
+		elem := v.LookupPath(cue.MakePath(cue.AnyIndex))
+		if !elem.Exists() {
+			return in
+		}
+		out := make([]any, len(in))
+		for i := range in {
+			out[i] = admitted(elem, in[i])
+		}
+		return out
+	}
+	return in
+}
+
+// plainValue is a node as Go's any, for CUE.
+func plainValue(n *node) any {
+	if n == nil {
+		return map[string]any{}
+	}
+	switch n.shape {
+	case mapping:
+		out := make(map[string]any, len(n.fields))
+		for _, f := range n.fields {
+			out[f.name] = plainValue(f.value)
+		}
+		return out
+	case sequence:
+		out := make([]any, len(n.items))
+		for i, item := range n.items {
+			out[i] = plainValue(item)
+		}
+		return out
+	case integer:
+		if v := n.number(); v != nil {
+			if v.IsInt64() {
+				return v.Int64()
+			}
+			return v
+		}
+	case float:
+		if v, _, err := big.ParseFloat(n.text, 10, 200, big.ToNearestEven); err == nil {
+			return v
+		}
+	case boolean:
+		return strings.EqualFold(n.text, "true")
+	case null:
+		return nil
+	}
+	return n.text
+}
+
+// fromJSON reads JSON into nodes that all stand at one place.
+func fromJSON(data []byte, at place) (*node, error) {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	n, err := jsonValue(d, at)
+	if err != nil {
+		return nil, fmt.Errorf("read the kind's output: %w", err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, fmt.Errorf("read the kind's output: more than one value")
+	}
+	return n, nil
+}
+
+func jsonValue(d *json.Decoder, at place) (*node, error) {
+	t, err := d.Token()
+	if err != nil {
+		return nil, err
+	}
+	n := &node{at: at, quoted: true}
+	switch t := t.(type) {
+	case json.Delim:
+		if t == '{' {
+			n.shape = mapping
+		} else {
+			n.shape = sequence
+		}
+		for d.More() {
+			name := ""
+			if n.shape == mapping {
+				key, err := d.Token()
+				if err != nil {
+					return nil, err
+				}
+				name, _ = key.(string)
+			}
+			v, err := jsonValue(d, at)
+			if err != nil {
+				return nil, err
+			}
+			if n.shape == mapping {
+				n.fields = append(n.fields, field{name, at, v})
+			} else {
+				n.items = append(n.items, v)
+			}
+		}
+		_, err := d.Token()
+		return n, err
+	case string:
+		n.shape, n.text = text, t
+	case json.Number:
+		n.shape, n.text = integer, t.String()
+		if strings.ContainsAny(n.text, ".eE") {
+			n.shape = float
+		}
+	case bool:
+		n.shape, n.text = boolean, strconv.FormatBool(t)
+	case nil:
+		n.shape = null
+	}
+	return n, nil
+}
