@@ -83,7 +83,7 @@ func (m *merger) entries(at Path, a, b *Value) []*Value {
 // end, or sub is no value of p's node, t itself is returned.
 func (t *Tree) ReplaceAt(p Path, sub *Value) *Tree {
 	resolved, n, err := t.schema.Resolve(p)
-	if err != nil || sub != nil && (sub.Schema != n || sub.Entry() != (len(lastKeys(resolved)) > 0)) {
+	if err != nil || sub != nil && (sub.Schema != n || !slices.Equal(sub.keys, lastKeys(resolved))) {
 		return t
 	}
 	for i, e := range resolved {

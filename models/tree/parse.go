@@ -16,6 +16,8 @@ const (
 	MaxSize  = 64 << 20 // bytes of one tree's JSON
 	maxDepth = 128      // of nested objects and arrays
 	maxErrs  = 1000     // mistakes told
+
+	maxUnknown = 100_000 // unknown nodes told
 )
 
 // Error is one mistake in a tree's JSON, at the place where it is. For JSON that is
@@ -141,6 +143,9 @@ func (p *parser) errors() error {
 	for _, m := range p.mistakes {
 		all = append(all, &Error{m.path(), m.msg})
 	}
+	if len(all) == maxErrs {
+		all = append(all, &Error{Msg: "there may be more mistakes than are told"})
+	}
 	return errors.Join(all...)
 }
 
@@ -158,11 +163,12 @@ func (p *parser) mistake(format string, args ...any) {
 
 // strange notes what a strict reader does not bear and a lenient one leaves out.
 func (p *parser) strange(err error) {
-	if !p.lenient {
+	switch {
+	case !p.lenient:
 		p.mistake("%v", err)
-		return
+	case len(p.unknown) < maxUnknown:
+		p.unknown = append(p.unknown, mistake{slices.Clone(p.at), err.Error()})
 	}
-	p.unknown = append(p.unknown, mistake{slices.Clone(p.at), err.Error()})
 }
 
 // next skips white space and returns the byte there, 0 at the end.
@@ -322,7 +328,7 @@ func (p *parser) leafList(n *Node) error {
 	if n.UserOrdered {
 		inOrder = slices.Clone(all)
 	}
-	slices.SortFunc(inOrder, compareNatural)
+	slices.SortFunc(inOrder, compareScalars)
 	for i := 1; i < len(inOrder); i++ {
 		if inOrder[i] == inOrder[i-1] {
 			p.mistake("%s stands twice", inOrder[i]) // RFC 7950 section 7.7

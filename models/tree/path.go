@@ -187,11 +187,12 @@ func (n *Node) resolveKeys(given []KeyValue) ([]KeyValue, error) {
 		}
 		kv := given[i]
 		if !strings.Contains(kv.Value, "*") {
-			text, err := n.byName[name].Type.Final.fromText(kv.Value)
+			typ := n.byName[name].Type.Final
+			text, err := typ.fromText(kv.Value)
 			if err != nil {
 				return nil, fmt.Errorf("key %s: %w", name, err)
 			}
-			kv.Value = plainText(text)
+			kv.Value = typ.text(text)
 		}
 		keys = append(keys, kv)
 	}

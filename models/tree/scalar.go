@@ -61,7 +61,7 @@ func (t *Type) canonical(tok token, lenient bool) (string, error) {
 		return t.canonicalString(tok), nil
 	case Boolean:
 		if tok.kind != boolToken {
-			return "", fmt.Errorf("%s: want true or false", tok.shown())
+			return "", fmt.Errorf("%s: want true or false without quotes", tok.shown())
 		}
 		return tok.text, nil
 	case Enumeration:
@@ -88,6 +88,8 @@ func (t *Type) canonicalInt(tok token) (string, error) {
 	switch {
 	case tok.kind == stringToken && wide:
 		digits = tok.str
+	case tok.kind == stringToken:
+		return "", fmt.Errorf("%s: want a whole number without quotes", tok.shown())
 	case tok.kind != numberToken:
 		return "", fmt.Errorf("%s: want a whole number", tok.shown())
 	}

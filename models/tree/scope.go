@@ -11,6 +11,7 @@ import (
 // use.
 type Scope struct {
 	schema  *Schema
+	all     bool // the root itself is managed
 	entries []scopeEntry
 }
 
@@ -37,6 +38,11 @@ func NewScope(s *Schema, manage []string) (*Scope, error) {
 		}
 		c.entries = append(c.entries, scopeEntry{p, exclude})
 	}
+	root := func(e scopeEntry) bool { return len(e.path) == 0 }
+	c.all = slices.ContainsFunc(c.entries, root)
+	if slices.ContainsFunc(c.entries, func(e scopeEntry) bool { return root(e) && e.exclude }) {
+		c.all, c.entries = false, nil
+	}
 	return c, nil
 }
 
@@ -47,7 +53,7 @@ func (c *Scope) Contains(p Path) bool {
 	if err != nil {
 		return false
 	}
-	managed := false
+	managed := c.all
 	for _, e := range c.entries {
 		if len(e.path) > len(p) || !matchAll(e.path, p[:len(e.path)]) {
 			continue
@@ -65,7 +71,7 @@ func (c *Scope) Contains(p Path) bool {
 func (c *Scope) Roots() []string {
 	var names []string
 	for _, n := range c.schema.Root.children {
-		managed, below := c.narrow(c.entries, 0, Elem{Name: n.Name}, c.all())
+		managed, below := narrow(c.entries, 0, Elem{Name: n.Name}, c.all)
 		if managed || slices.ContainsFunc(below, func(e scopeEntry) bool { return !e.exclude }) {
 			names = append(names, n.Name)
 		}
@@ -73,24 +79,11 @@ func (c *Scope) Roots() []string {
 	return names
 }
 
-// all says whether the root itself is managed.
-func (c *Scope) all() bool {
-	root := func(e scopeEntry) bool { return len(e.path) == 0 && !e.exclude }
-	return slices.ContainsFunc(c.entries, root) && !c.none()
-}
-
-func (c *Scope) none() bool {
-	return slices.ContainsFunc(c.entries, func(e scopeEntry) bool { return len(e.path) == 0 && e.exclude })
-}
-
 // narrow goes one step down, to the node at e: it returns whether that is managed,
 // its parent being so or not, and which entries speak of nodes below it. An excluded
 // node is not managed and has none.
-func (c *Scope) narrow(entries []scopeEntry, depth int, e Elem, managed bool) (bool, []scopeEntry) {
+func narrow(entries []scopeEntry, depth int, e Elem, managed bool) (bool, []scopeEntry) {
 	var below []scopeEntry
-	if c.none() {
-		return false, nil
-	}
 	for _, s := range entries {
 		switch {
 		case len(s.path) <= depth || !matchElem(s.path[depth], e):
@@ -108,15 +101,12 @@ func (c *Scope) narrow(entries []scopeEntry, depth int, e Elem, managed bool) (b
 // Filter returns what of t is managed. An entry that is not managed itself and holds
 // something that is, stays with its key leaves and that.
 func (c *Scope) Filter(t *Tree) *Tree {
-	f := filter{scope: c}
+	var f filter
 	f.seed = t.schema.seed
-	return newTree(t.schema, f.inner(t.schema.Root, f.members(t.root, c.entries, 0, c.all())))
+	return newTree(t.schema, f.inner(t.schema.Root, f.members(t.root, c.entries, 0, c.all)))
 }
 
-type filter struct {
-	builder
-	scope *Scope
-}
+type filter struct{ builder }
 
 // members returns what is managed of the members of v, which is depth steps below
 // the root and managed or not.
@@ -152,7 +142,7 @@ func (f *filter) members(v *Value, entries []scopeEntry, depth int, managed bool
 
 // value returns what is managed of v, nil for nothing.
 func (f *filter) value(v *Value, entries []scopeEntry, depth int, managed bool) *Value {
-	managed, below := f.scope.narrow(entries, depth, v.Elem(), managed)
+	managed, below := narrow(entries, depth, v.Elem(), managed)
 	if len(below) == 0 || v.leaf() {
 		if managed {
 			return v

@@ -416,6 +416,15 @@ func compareKeys(a, b []KeyValue) int {
 	return len(a) - len(b)
 }
 
+// compareScalars orders the canonical JSON of a leaf-list's values as people would
+// the values.
+func compareScalars(a, b string) int {
+	if c := compareNatural(plainText(a), plainText(b)); c != 0 {
+		return c
+	}
+	return strings.Compare(a, b)
+}
+
 // compareNatural orders texts with the digits in them by number, so that Ethernet2
 // comes before Ethernet10. Only equal texts compare equal.
 func compareNatural(a, b string) int {
@@ -438,6 +447,9 @@ func compareNatural(a, b string) int {
 	}
 	if c := strings.Compare(ta, tb); c != 0 {
 		return c
+	}
+	if len(na) != len(nb) {
+		return len(nb) - len(na) // the one with more zeros before
 	}
 	return strings.Compare(a[i:], b[i:])
 }
