@@ -5,6 +5,8 @@ import (
 	"crypto/subtle"
 	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/cgi"
 	"net/http/httptest"
@@ -116,18 +118,19 @@ type site struct {
 
 func (u *upstream) serve(user, token string) *site {
 	u.t.Helper()
-	handler := u.handler(user, token)
-	s := httptest.NewTLSServer(handler)
+	s := httptest.NewUnstartedServer(u.handler(user, token))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
 	u.t.Cleanup(s.Close)
-	s.Config.ErrorLog = nil
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
 	return &site{Server: s, url: s.URL + "/" + filepath.Base(u.dir), ca: ca}
 }
 
 func (u *upstream) handler(user, token string) http.Handler {
 	backend := &cgi.Handler{
-		Path: filepath.Join(u.git("--exec-path"), "git-http-backend"),
-		Env:  []string{"GIT_PROJECT_ROOT=" + filepath.Dir(u.dir), "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_GLOBAL=/dev/null"},
+		Stderr: io.Discard,
+		Path:   filepath.Join(u.git("--exec-path"), "git-http-backend"),
+		Env:    []string{"GIT_PROJECT_ROOT=" + filepath.Dir(u.dir), "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_GLOBAL=/dev/null"},
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		gotUser, gotToken, ok := r.BasicAuth()
