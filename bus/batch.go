@@ -40,8 +40,12 @@ func (w Write) message() *nats.Msg {
 func (t *Table[T]) Put(key string, v T, rev uint64) Write {
 	w := Write{table: t.name, key: key, rev: rev, expect: rev}
 	w.subject, w.err = t.subject(key)
-	if w.err == nil {
-		w.value, w.err = json.Marshal(v)
+	if w.err != nil {
+		return w
+	}
+	w.value, w.err = json.Marshal(v)
+	if limit := t.bus.maxValue(); w.err == nil && len(w.value) > limit {
+		w.err = fmt.Errorf("value has %d bytes, at most %d", len(w.value), limit)
 	}
 	return w
 }
@@ -58,9 +62,6 @@ func (b *Bus) Batch(ctx context.Context, writes ...Write) error {
 	for _, w := range writes {
 		if w.err != nil {
 			return fmt.Errorf("batch: %s: %w", w, w.err)
-		}
-		if len(w.value) > b.maxValue() {
-			return fmt.Errorf("batch: %s: value has %d bytes, at most %d", w, len(w.value), b.maxValue())
 		}
 		if subjects[w.subject] {
 			return fmt.Errorf("batch: %s is written twice", w)

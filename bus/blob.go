@@ -53,6 +53,16 @@ func (p *pins) pin(h models.Hash) {
 	p.at.Store(h, time.Now())
 }
 
+// forget drops the pins that protect nothing any more.
+func (p *pins) forget(before time.Time) {
+	p.at.Range(func(h, at any) bool {
+		if !at.(time.Time).After(before) {
+			p.at.CompareAndDelete(h, at)
+		}
+		return true
+	})
+}
+
 // Put stores the blobs that are not there yet and returns the hash of each. A
 // blob is stored as a whole or not at all; of several, the first ones may have
 // been stored when an error comes. [ErrFull] says that the blobs' share of the
@@ -263,6 +273,7 @@ func (s *Blobs) Sweep(ctx context.Context, keep func(models.Hash) bool, olderTha
 			removed, freed = removed+1, freed+b.size
 		}
 	}
+	s.bus.pins.forget(before)
 	return removed, freed, nil
 }
 

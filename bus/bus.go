@@ -153,7 +153,7 @@ func (b *Bus) openEmbedded(ctx context.Context, c Config) error {
 // start brings up server and connection and judges the store. The reason is why
 // the store may not be trusted; then nothing was created in it.
 func (b *Bus) start(ctx context.Context, dir string) (reason string, err error) {
-	srv, err := startServer(dir, b.limit, b.log)
+	srv, err := startServer(dir, b.log)
 	if err != nil {
 		return err.Error(), nil
 	}

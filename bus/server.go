@@ -18,7 +18,7 @@ import (
 const startTimeout = 2 * time.Minute // recovery of a large store after a kill
 
 // startServer starts a server that listens nowhere and keeps its store in dir.
-func startServer(dir string, limit int64, log *slog.Logger) (*server.Server, error) {
+func startServer(dir string, log *slog.Logger) (*server.Server, error) {
 	srv, err := server.NewServer(&server.Options{
 		ServerName: "setpoint",
 		DontListen: true,
@@ -29,7 +29,7 @@ func startServer(dir string, limit int64, log *slog.Logger) (*server.Server, err
 		SyncAlways: true,
 		// The streams' own limits hold. The server's is out of reach, because it may
 		// strike in the middle of a batch that was already taken.
-		JetStreamMaxStore:  4 * limit,
+		JetStreamMaxStore:  1 << 60,
 		JetStreamMaxMemory: 1 << 30,
 		JetStreamLimits:    server.JSLimitOpts{MaxBatchSize: embeddedBatch},
 	})

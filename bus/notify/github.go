@@ -109,6 +109,7 @@ func (g GitHub) Post(ctx context.Context, s Status) error {
 func (g GitHub) explain(a *Answer) {
 	said := strings.ToLower(a.Text)
 	switch {
+	case a.Hint != "":
 	case a.Code == http.StatusForbidden && (a.RetryAfter > 0 || strings.Contains(said, "rate limit") || strings.Contains(said, "abuse detection")):
 		a.Limited = true
 	case a.Code == http.StatusUnauthorized:
@@ -179,7 +180,7 @@ func said(body []byte) string {
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	if v := h.Get("Retry-After"); v != "" {
 		if n, err := strconv.Atoi(v); err == nil {
-			return clampPause(time.Duration(n) * time.Second)
+			return clampPause(time.Duration(max(0, min(n, int(maxPause/time.Second)))) * time.Second)
 		}
 		if t, err := http.ParseTime(v); err == nil {
 			return clampPause(t.Sub(now))

@@ -110,8 +110,7 @@ func section(text string) slackBlock {
 
 // slackCode is code in a block of at most 3000 characters, cut at a line.
 func slackCode(code string) string {
-	const fence = "```"
-	code = strings.ReplaceAll(strings.ToValidUTF8(strings.TrimRight(code, "\n"), "�"), fence, "'''")
+	code = slackClean(strings.TrimRight(code, "\n"))
 	limit := maxChatBlock - 2*len(fence) - 2
 	esc := slackEscapeRunes(code, limit)
 	if len(esc) < len(slackEscapeRunes(code, 1<<30)) {
@@ -128,11 +127,19 @@ func slackCode(code string) string {
 // text for app surfaces"), so that no value of a device can ping a channel or forge
 // a link; at most limit characters.
 func slackEscape(s string, limit int) string {
-	s = strings.ToValidUTF8(s, "�")
+	s = slackClean(s)
 	if e := slackEscapeRunes(s, limit); len(e) == len(slackEscapeRunes(s, 1<<30)) {
 		return e
 	}
 	return slackEscapeRunes(s, limit-1) + "…"
+}
+
+// fence opens and closes a code block.
+const fence = "```"
+
+// slackClean is text without what would open or close a code block.
+func slackClean(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "�"), fence, "'''")
 }
 
 // slackEscapeRunes escapes whole characters while the result has at most limit.

@@ -1,0 +1,251 @@
+package notify
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/setpoint-net/setpoint/models"
+)
+
+func TestProjection(t *testing.T) {
+	rendered := &models.Render{Generation: 3, State: models.Rendered, Devices: 4}
+	mistake := models.Mistake{File: "devices/leaf01.yaml", Line: 14, Column: 9, Message: "mtu 99999 is above 9216"}
+	rollout := func(s models.RolloutState, converged int) *models.Rollout {
+		return &models.Rollout{Generation: 3, State: s, Total: 4, Converged: converged}
+	}
+	held := rollout(models.RolloutIncomplete, 3)
+	held.Held = []models.DeviceNote{{Device: "leaf03", Reason: "/interfaces/interface[name=Ethernet1]/config/mtu: out of range"}}
+	held.Deferred = []models.DeviceNote{{Device: "leaf04", Reason: "unreachable: connection refused"}}
+	deferred := rollout(models.RolloutIncomplete, 3)
+	deferred.Deferred = []models.DeviceNote{{Device: "leaf04", Reason: "unreachable: connection refused"}}
+	awaiting := rollout(models.RolloutIncomplete, 3)
+	awaiting.Awaiting = []models.DeviceNote{{Device: "leaf04", Reason: "3 changes"}}
+	both := rollout(models.RolloutIncomplete, 1)
+	both.Deferred = deferred.Deferred
+	both.Awaiting = []models.DeviceNote{{Device: "leaf01"}, {Device: "leaf02"}}
+	refusing := rollout(models.RolloutRunning, 2)
+	refusing.Held = held.Held
+
+	for _, c := range []struct {
+		name         string
+		facts        facts
+		plan, deploy string
+	}{
+		{"received", facts{}, "pending received", "pending waits for the plan"},
+		{
+			"rendering", facts{Render: &models.Render{State: models.Rendering, Attempts: 1}},
+			"pending rendering", "pending waits for the plan",
+		},
+		{
+			"rendering once more", facts{Render: &models.Render{State: models.Rendering, Attempts: 2}},
+			"pending rendering, attempt 2", "pending waits for the plan",
+		},
+		{
+			"rendered, not compared", facts{Render: rendered},
+			"pending rendered, comparing with the generation before", "pending 0/4 devices",
+		},
+		{
+			"rendered", facts{Render: rendered, Plan: "2 devices, +6 −2 leaves: leaf01, leaf02"},
+			"success 2 devices, +6 −2 leaves: leaf01, leaf02", "pending 0/4 devices",
+		},
+		{
+			"one mistake", facts{Render: &models.Render{State: models.RenderMistakes}, Mistakes: []models.Mistake{mistake}},
+			"failure 1 mistake: devices/leaf01.yaml:14:9 mtu 99999 is above 9216", "failure not deployed: 1 mistake",
+		},
+		{
+			"three mistakes", facts{Render: &models.Render{State: models.RenderMistakes}, Mistakes: []models.Mistake{mistake, {}, {}}},
+			"failure 3 mistakes: devices/leaf01.yaml:14:9 mtu 99999 is above 9216, and 2 more", "failure not deployed: 3 mistakes",
+		},
+		{
+			"mistakes that were swept", facts{Render: &models.Render{State: models.RenderMistakes}},
+			"failure the intent has mistakes", "failure not deployed: 1 mistake",
+		},
+		{
+			"render error", facts{Render: &models.Render{State: models.RenderError, Reason: "rendering ran out of memory"}},
+			"error rendering ran out of memory", "error not deployed: rendering ran out of memory",
+		},
+		{
+			"skipped", facts{Render: &models.Render{State: models.RenderSkipped}, By: "fedcba9876543210"},
+			"error superseded by fedcba9 before it was rendered", "error superseded by fedcba9 before it was rendered",
+		},
+		{
+			"never rendered", facts{By: "fedcba9876543210"},
+			"error superseded by fedcba9 before it was rendered", "error superseded by fedcba9 before every device converged",
+		},
+		{
+			"rendered, never rolled out", facts{Render: rendered, Plan: "no change", By: "fedcba9876543210"},
+			"success no change", "error superseded by fedcba9 before every device converged",
+		},
+		{
+			"running", facts{Render: rendered, Plan: "p", Rollout: rollout(models.RolloutRunning, 1)},
+			"success p", "pending 1/4 devices",
+		},
+		{
+			"running, one refused it", facts{Render: rendered, Plan: "p", Rollout: refusing},
+			"success p", "pending 2/4 devices, 1 refused it",
+		},
+		{
+			"done", facts{Render: rendered, Plan: "p", Rollout: rollout(models.RolloutDone, 4)},
+			"success p", "success 4 devices converged",
+		},
+		{
+			"done, without devices", facts{Render: rendered, Plan: "p", Rollout: &models.Rollout{State: models.RolloutDone}},
+			"success p", "success no devices",
+		},
+		{
+			"held", facts{Render: rendered, Plan: "p", Rollout: held},
+			"success p", "failure 1 of 4 devices refused it: leaf03: /interfaces/interface[name=Ethernet1]/config/mtu: out of range",
+		},
+		{
+			"deferred", facts{Render: rendered, Plan: "p", Rollout: deferred},
+			"success p", "error 3/4 devices, 1 deferred: leaf04 unreachable: connection refused",
+		},
+		{
+			"awaiting approval", facts{Render: rendered, Plan: "p", Rollout: awaiting},
+			"success p", "error 3/4 devices, 1 awaits approval: leaf04",
+		},
+		{
+			"deferred and awaiting", facts{Render: rendered, Plan: "p", Rollout: both},
+			"success p", "error 1/4 devices, 1 deferred: leaf04 unreachable: connection refused, 2 await approval: leaf01, leaf02",
+		},
+		{
+			"superseded", facts{Render: rendered, Plan: "p", Rollout: rollout(models.RolloutSuperseded, 2), By: "fedcba9876543210"},
+			"success p", "error superseded by fedcba9 before every device converged",
+		},
+		{
+			"superseded by one unknown", facts{Render: rendered, Plan: "p", Rollout: rollout(models.RolloutSuperseded, 2)},
+			"success p", "error superseded by a newer commit before every device converged",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.facts.Generation, c.facts.Commit = 3, "abc"
+			pl, deploy := project(c.facts)
+			if diff := cmp.Diff(c.plan, pl.State+" "+pl.Description); diff != "" {
+				t.Error(diff)
+			}
+			if diff := cmp.Diff(c.deploy, deploy.State+" "+deploy.Description); diff != "" {
+				t.Error(diff)
+			}
+			if pl.SHA != "abc" || deploy.SHA != "abc" || pl.Context != ContextPlan || deploy.Context != ContextDeploy {
+				t.Errorf("%+v %+v", pl, deploy)
+			}
+		})
+	}
+}
+
+func TestDescriptionsFitAndEndAtWords(t *testing.T) {
+	long := strings.Repeat("a reason of several words; ", 20)
+	note := []models.DeviceNote{{Device: "leaf01", Reason: long}, {Device: "leaf02", Reason: long}}
+	for _, f := range []facts{
+		{Render: &models.Render{State: models.RenderError, Reason: long}},
+		{Render: &models.Render{State: models.RenderMistakes}, Mistakes: []models.Mistake{{File: "a.yaml", Line: 1, Column: 2, Message: long}, {}}},
+		{Rollout: &models.Rollout{State: models.RolloutIncomplete, Total: 2, Held: note}},
+		{Rollout: &models.Rollout{State: models.RolloutIncomplete, Total: 2, Deferred: note}},
+	} {
+		pl, deploy := project(f)
+		for _, s := range []Status{pl, deploy} {
+			if n := utf8.RuneCountInString(s.Description); n > maxDescription {
+				t.Errorf("%d characters: %s", n, s.Description)
+			}
+			if strings.Contains(s.Description, "…") && !strings.Contains(long+" ", " "+lastWord(s.Description)) {
+				t.Errorf("cut inside a word: %s", s.Description)
+			}
+		}
+	}
+	pl, _ := project(facts{Render: &models.Render{State: models.RenderMistakes}, Mistakes: []models.Mistake{{File: "a.yaml", Line: 1, Column: 2, Message: long}, {}}})
+	if !strings.HasSuffix(pl.Description, "…, and 1 more") {
+		t.Errorf("the number of the others was cut: %s", pl.Description)
+	}
+}
+
+// lastWord is the word before the ellipsis.
+func lastWord(s string) string {
+	s, _, _ = strings.Cut(s, "…")
+	return s[strings.LastIndexByte(s, ' ')+1:]
+}
+
+func TestClip(t *testing.T) {
+	for _, c := range []struct {
+		in   string
+		n    int
+		want string
+	}{
+		{"short", 140, "short"},
+		{"exactly", 7, "exactly"},
+		{"one two three", 9, "one two…"},
+		{"one two, three", 10, "one two…"},
+		{"unbreakable", 6, "unbre…"},
+		{"two\n lines\tand\x00tab", 40, "two lines and tab"},
+		{"ééééé", 5, "ééééé"},
+		{"éééééé", 5, "éééé…"},
+		{"bad \xff byte", 40, "bad � byte"},
+		{"x", 0, ""},
+		{"xy", 1, "…"},
+	} {
+		if got := clip(c.in, c.n); got != c.want {
+			t.Errorf("clip(%q, %d) = %q, want %q", c.in, c.n, got, c.want)
+		}
+	}
+}
+
+func FuzzClip(f *testing.F) {
+	f.Add("one two three", 9)
+	f.Add("\xff\xfe é", 2)
+	f.Fuzz(func(t *testing.T, s string, n int) {
+		n = min(max(n, 0), 1000)
+		got := clip(s, n)
+		if utf8.RuneCountInString(got) > n || !utf8.ValidString(got) || strings.ContainsAny(got, "\n\r\t") {
+			t.Errorf("clip(%q, %d) = %q", s, n, got)
+		}
+		if clip(got, n) != got {
+			t.Errorf("clip(%q, %d) = %q is not stable", s, n, got)
+		}
+	})
+}
+
+func TestViewKnowsTheNewestGenerationOfEachCommit(t *testing.T) {
+	v := newView()
+	for g, c := range map[models.Generation]string{1: "a", 2: "b", 3: "a"} {
+		v.renders[g] = models.Render{Generation: g, Commit: c, State: models.Rendered}
+	}
+	v.rollouts[1] = models.Rollout{Generation: 1, Commit: "a", State: models.RolloutSuperseded, By: 3}
+	v.rollouts[3] = models.Rollout{Generation: 3, Commit: "a", State: models.RolloutDone}
+	v.heads["main"] = models.Head{Generation: 4, Branch: "main", New: "d"}
+	var got []string
+	for _, f := range v.facts() {
+		_, deploy := project(f)
+		got = append(got, f.Commit+" "+deploy.State+" "+deploy.Description)
+	}
+	want := []string{"d pending waits for the plan", "a success 0 devices converged", "b error superseded by a before every device converged"}
+	want[1] = "a success no devices"
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestViewLeavesOldGenerationsAlone(t *testing.T) {
+	v := newView()
+	for g := range models.Generation(keep + 50) {
+		v.renders[g+1] = models.Render{Generation: g + 1, Commit: strings.Repeat("x", int(g)+1)}
+	}
+	if n := len(v.facts()); n != keep {
+		t.Errorf("%d generations", n)
+	}
+}
+
+func BenchmarkProject200Generations(b *testing.B) {
+	v := newView()
+	for g := range models.Generation(keep) {
+		c := strings.Repeat("x", int(g)+1)
+		v.renders[g+1] = models.Render{Generation: g + 1, Commit: c, State: models.Rendered}
+		v.rollouts[g+1] = models.Rollout{Generation: g + 1, Commit: c, State: models.RolloutDone, Total: 1000}
+	}
+	for b.Loop() {
+		for _, f := range v.facts() {
+			project(f)
+		}
+	}
+}
