@@ -299,8 +299,8 @@ func (f *fleet) intended(ctx context.Context, m *member) (*tree.Tree, error) {
 // settled says that nothing needs to be read: the device is watched, was read
 // equal to this very config, and has not stirred since.
 func (m *member) settled() bool {
-	return m.status.State == models.DeviceApplied && m.status.Applied == m.taken.Generation &&
-		m.equal != "" && m.session != nil && m.session.quiet() && time.Now().Before(m.due)
+	return !m.owed && m.status.State == models.DeviceApplied && m.status.Applied == m.taken.Generation &&
+		m.equal != "" && m.suspect == "" && m.session != nil && m.session.quiet() && time.Now().Before(m.due)
 }
 
 // release forgets a device that has no assignment. Nothing is written to it.
