@@ -13,8 +13,9 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// maxPatterns bounds what one path with wildcards may expand to.
-const maxPatterns = 5000
+// maxTries bounds the work of expanding one path with wildcards: the models have
+// fewer nodes, but several "..." reach each of them many times.
+const maxTries = 20_000
 
 var errUnknownNode = errors.New("not in the models")
 
@@ -58,9 +59,12 @@ func pathText(elems []*gnmi.PathElem) string {
 func (s *schema) resolve(elems []*gnmi.PathElem) ([]step, error) {
 	at, out := s, make([]step, 0, len(elems))
 	for i, e := range elems {
+		if n := e.GetName(); n == "*" || n == "..." {
+			return nil, fmt.Errorf("%s: a wildcard in what is to be written", pathText(elems))
+		}
 		next := at.child(e.GetName())
 		if next == nil {
-			return nil, fmt.Errorf("%s: %q below %s: %w", pathText(elems), e.GetName(), at.path(), errUnknownNode)
+			return nil, fmt.Errorf("%s: %q below %s: %w", pathText(elems), brief(e.GetName()), at.path(), errUnknownNode)
 		}
 		st, err := next.step(e)
 		if err != nil {
@@ -109,7 +113,7 @@ func (s *schema) step(e *gnmi.PathElem) (step, error) {
 // value, "..." for any number of names, and keys left out. Names are expanded
 // against the schema, so that each pattern names exactly one schema node.
 func (s *schema) patterns(elems []*gnmi.PathElem) ([][]step, error) {
-	x := expansion{text: pathText(elems)}
+	x := expansion{text: pathText(elems), ends: map[*schema][][]step{}}
 	if err := x.expand(s, elems, nil); err != nil {
 		return nil, err
 	}
@@ -123,17 +127,19 @@ func (s *schema) patterns(elems []*gnmi.PathElem) ([][]step, error) {
 }
 
 type expansion struct {
-	text string
-	out  [][]step
-	err  error // why the last branch led nowhere
+	text  string
+	tries int
+	out   [][]step
+	ends  map[*schema][][]step // out by the node that they name
+	err   error                // why the last branch led nowhere
 }
 
 func (x *expansion) expand(at *schema, elems []*gnmi.PathElem, done []step) error {
+	if x.tries++; x.tries > maxTries {
+		return fmt.Errorf("%s: too many wildcards", x.text)
+	}
 	if len(elems) == 0 {
-		if len(x.out) >= maxPatterns {
-			return fmt.Errorf("%s: more than %d nodes of the models match", x.text, maxPatterns)
-		}
-		x.out = append(x.out, slices.Clone(done))
+		x.found(done)
 		return nil
 	}
 	e := elems[0]
@@ -153,6 +159,25 @@ func (x *expansion) expand(at *schema, elems []*gnmi.PathElem, done []step) erro
 		}
 		return x.into(next, e, elems[1:], done)
 	}
+}
+
+// found keeps a pattern, once.
+func (x *expansion) found(done []step) {
+	same := func(a, b step) bool {
+		return a.schema == b.schema && slices.Equal(a.keys, b.keys) && slices.Equal(a.any, b.any)
+	}
+	var end *schema
+	if len(done) > 0 {
+		end = done[len(done)-1].schema
+	}
+	for _, p := range x.ends[end] {
+		if slices.EqualFunc(p, done, same) {
+			return
+		}
+	}
+	p := slices.Clone(done)
+	x.out = append(x.out, p)
+	x.ends[end] = append(x.ends[end], p)
 }
 
 // each goes on in every child, with the element's keys where they fit.

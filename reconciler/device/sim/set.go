@@ -22,7 +22,7 @@ func (t *Target) Set(ctx context.Context, req *gnmi.SetRequest) (*gnmi.SetRespon
 	}
 	changed, err := t.commit(func(root *node) (*node, error) { return t.transact(root, req) })
 	if err != nil {
-		t.log().InfoContext(ctx, "set refused", "device", t.config.Name, "err", err)
+		t.log().InfoContext(ctx, "set refused", "device", t.config.Name, "code", status.Code(err).String())
 		return nil, err
 	}
 	t.log().DebugContext(ctx, "set", "device", t.config.Name, "changed", changed)

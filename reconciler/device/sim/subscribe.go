@@ -16,7 +16,7 @@ import (
 const (
 	minSample  = 100 * time.Millisecond // the lowest sample interval (gNMI 3.5.1.5.2)
 	maxPending = 64                     // past trees kept for a slow stream; more are coalesced
-	maxUpdates = 128                    // updates in one notification of an initial set (gNMI 3.5.2.1)
+	maxUpdates = 512                    // updates in one notification (gNMI 3.5.2.1)
 )
 
 type subscribeServer = grpc.BidiStreamingServer[gnmi.SubscribeRequest, gnmi.SubscribeResponse]
@@ -230,24 +230,23 @@ func (s *subscription) changes(old *node, p pending) error {
 	onChange := slices.DeleteFunc(slices.Clone(s.watches), func(w *watch) bool { return w.sample > 0 })
 	var b batch
 	b.collect(onChange, old, p.root)
-	if len(b.updates)+len(b.deletes) == 0 {
-		return nil
-	}
-	return s.notify(b.deletes, b.updates, p.at, p.coalesced)
+	return s.send(b, p.at, p.coalesced)
 }
 
-// send sends updates in notifications of limited size.
+// send sends one notification: deletes and updates, which a receiver applies in
+// that order (gNMI 3.5.2.3). Only what is too large for that goes on in further
+// notifications.
 func (s *subscription) send(b batch, at time.Time, coalesced uint32) error {
-	for chunk := range slices.Chunk(b.updates, maxUpdates) {
-		if err := s.notify(nil, chunk, at, coalesced); err != nil {
+	for len(b.deletes)+len(b.updates) > 0 {
+		n := min(len(b.updates), maxUpdates)
+		if err := s.notify(b.deletes, b.updates[:n], at, coalesced); err != nil {
 			return err
 		}
+		b.deletes, b.updates = nil, b.updates[n:]
 	}
 	return nil
 }
 
-// notify sends one notification. A receiver applies its deletes before its
-// updates (gNMI 3.5.2.3).
 func (s *subscription) notify(deletes []*gnmi.Path, updates []change, at time.Time, coalesced uint32) error {
 	n := &gnmi.Notification{Timestamp: at.UnixNano(), Prefix: s.prefix, Delete: deletes}
 	for _, u := range updates {
@@ -299,6 +298,7 @@ func (s *subscription) tick(root *node, now time.Time) error {
 		}
 		var b batch
 		b.collect([]*watch{w}, old, root)
+		b.deletes = nil
 		if err := s.send(b, now, 0); err != nil {
 			return err
 		}
@@ -318,12 +318,11 @@ func due(at *time.Time, every time.Duration, now time.Time) bool {
 	return true
 }
 
-// batch is what one notification, or a series of them, has to say. A path is in
-// it once, however many watches see it (gNMI 2.1).
+// batch is what one notification, or a series of them, has to say. A path is
+// updated once, however many watches see it (gNMI 2.1).
 type batch struct {
 	deletes []*gnmi.Path
 	updates []change
-	seen    map[string]bool
 }
 
 type change struct {
@@ -337,24 +336,24 @@ func (b *batch) collect(watches []*watch, old, now *node) {
 	for _, w := range watches {
 		patterns += len(w.patterns)
 	}
-	once := func(*gnmi.Path) bool { return true }
+	first := func(map[string]bool, *gnmi.Path) bool { return true }
 	if patterns > 1 {
-		b.seen = map[string]bool{}
-		once = func(p *gnmi.Path) bool {
+		first = func(seen map[string]bool, p *gnmi.Path) bool {
 			id := pathText(p.GetElem())
-			again := b.seen[id]
-			b.seen[id] = true
+			again := seen[id]
+			seen[id] = true
 			return !again
 		}
 	}
+	deleted, updated := map[string]bool{}, map[string]bool{}
 	d := differ{
 		deleted: func(path []step) {
-			if p := gnmiPath(path); once(p) {
+			if p := gnmiPath(path); first(deleted, p) {
 				b.deletes = append(b.deletes, p)
 			}
 		},
 		updated: func(path []step, d datum) {
-			if p := gnmiPath(path); once(p) {
+			if p := gnmiPath(path); first(updated, p) {
 				b.updates = append(b.updates, change{p, d})
 			}
 		},

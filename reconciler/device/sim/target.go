@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
 )
 
 // Config is what a target is made with. The zero value is a target without
@@ -36,7 +37,9 @@ type Target struct {
 	schema *schema
 	refuse [][]step
 
-	mu       sync.Mutex // guards what follows; held while a Set is computed
+	setting sync.Mutex // held by the one Set that is being computed
+
+	mu       sync.Mutex // guards what follows, and is never held for long
 	root     *node
 	sets     int
 	changing int
@@ -85,6 +88,7 @@ func New(c Config) (*Target, error) {
 func (t *Target) Serve(ctx context.Context, l net.Listener) error {
 	srv := t.server()
 	gnmi.RegisterGNMIServer(srv, t)
+	reflection.Register(srv) // gNMI 3
 	var wg sync.WaitGroup
 	ctx, cancel := context.WithCancel(ctx)
 	defer wg.Wait()
@@ -127,7 +131,8 @@ func (t *Target) Config() []byte {
 	return e.buf
 }
 
-// Sets counts the SetRequests that were accepted since the start.
+// Sets counts the SetRequests since the start, also those that were refused, but
+// not those with a wrong password.
 func (t *Target) Sets() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -158,22 +163,23 @@ func (t *Target) now() *node {
 // commit swaps in what build makes of the tree, and tells all streams. Nothing
 // happens when build fails or returns the tree that it was given.
 func (t *Target) commit(build func(*node) (*node, error)) (changed bool, err error) {
+	t.setting.Lock()
+	defer t.setting.Unlock()
+	old := t.now()
+	root, err := build(old)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	root, err := build(t.root)
-	if err != nil {
-		return false, err
-	}
 	t.sets++
-	if root == t.root {
-		return false, nil
+	if err != nil || root == old {
+		return false, err
 	}
 	t.root = root
 	t.changing++
 	close(t.changed)
 	t.changed = make(chan struct{})
+	at := time.Now()
 	for f := range t.feeds {
-		f.push(root, time.Now())
+		f.push(root, at)
 	}
 	return true, nil
 }
