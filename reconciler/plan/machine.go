@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf16"
 
 	"github.com/setpoint-net/setpoint/models/tree"
 )
@@ -43,12 +45,28 @@ func writeJSON(b *bytes.Buffer, p *Plan, o Options) {
 	for _, d := range p.Deletes {
 		out.Deletes = append(out.Deletes, d.String())
 	}
-	e := json.NewEncoder(b)
+	var raw bytes.Buffer
+	e := json.NewEncoder(&raw)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
 	if err := e.Encode(out); err != nil {
 		// Every RawMessage is a tree's JSON, so this is a mistake in this package.
-		fmt.Fprintf(b, "{\"error\":%q}\n", err.Error())
+		fmt.Fprintf(&raw, "{\"error\":%q}\n", err.Error())
+	}
+	writeEscaped(b, raw.String())
+}
+
+// writeEscaped writes JSON with escapes for what cannot be seen, which is in its
+// strings only: not for the reader's sake but for the terminal's.
+func writeEscaped(b *bytes.Buffer, text string) {
+	for _, r := range text {
+		if r < 0x7f || unicode.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, u := range utf16.AppendRune(nil, r) {
+			fmt.Fprintf(b, `\u%04x`, u)
+		}
 	}
 }
 
@@ -152,7 +170,8 @@ func writeSeparated(b *bytes.Buffer, open, end byte, members []*tree.Value, writ
 
 // writeGNMI writes the SetRequest as gnmic set --request-file reads it, which is
 // YAML: what setpoint would send can be sent by hand, but for its secrets.
-func writeGNMI(b *bytes.Buffer, p *Plan, o Options) {
+func writeGNMI(to *bytes.Buffer, p *Plan, o Options) {
+	b := new(bytes.Buffer)
 	b.WriteString("# SetRequest")
 	if o.Title != "" {
 		b.WriteString(" for " + visible(o.Title))
@@ -166,6 +185,7 @@ func writeGNMI(b *bytes.Buffer, p *Plan, o Options) {
 	}
 	writeOperations(b, "replaces", p.Replaces)
 	writeOperations(b, "updates", p.Updates)
+	writeEscaped(to, b.String())
 }
 
 func writeOperations(b *bytes.Buffer, name string, values []Value) {

@@ -30,8 +30,8 @@
 //   - a list whose order means something is replaced as a whole, with the
 //     container around it, when its sequence of keys changes.
 //
-// A list is never deleted as a whole, nor a container with lists in it, and no
-// operation carries an empty value (a target has to refuse replace with {}).
+// A list is never deleted as a whole, nor a container with lists in it or at the
+// top of a model, and no operation carries an empty value (a target has to refuse replace with {}).
 // No delete and no replace reaches beyond what is managed: [DiffScoped] takes an
 // operation apart where the scope excludes something below its path.
 //
@@ -279,18 +279,20 @@ func (d *differ) addedMembers(p tree.Path, v *tree.Value) {
 	}
 }
 
-// entryAround writes a new entry leaf by leaf, because something below it that is
-// not managed may be there. The update of any leaf makes the entry.
+// entryAround writes a new entry leaf by leaf, because something that is not
+// managed may be below it. The update of any leaf makes the entry; the leaf that
+// repeats its key goes first, and without one the entry itself is updated.
 func (d *differ) entryAround(p tree.Path, v *tree.Value) {
-	before := len(d.plan.Updates)
-	leaves(p, v, func(p tree.Path, leaf *tree.Value) {
-		if repeatsKey(p, leaf) && !isKey(p) {
-			d.change(p, nil, leaf)
-			d.update(p, leaf)
+	named := false
+	leaves(p, v, func(q tree.Path, leaf *tree.Value) {
+		if len(q) == len(p)+2 && repeatsKey(q, leaf) && !isKey(q) {
+			d.change(q, nil, leaf)
+			d.update(q, leaf)
+			named = true
 		}
 	})
-	if len(d.plan.Updates) == before && !d.covered {
-		d.replace(p, v)
+	if !named {
+		d.update(p, v)
 	}
 	d.addedMembers(p, v)
 }
@@ -335,10 +337,10 @@ func (d *differ) container(p tree.Path, v *tree.Value) {
 	}
 }
 
-// deletable reports whether the container at p may be deleted in one go: no list
-// lies in it, no leaf that stays with its entry, nothing that is not managed.
+// deletable reports whether the container at p may be deleted in one go: it is not
+// a top container, no list lies in it, no leaf that stays with its entry, nothing that is not managed.
 func (d *differ) deletable(p tree.Path, v *tree.Value) bool {
-	ok := d.covers(p, v)
+	ok := len(p) > 1 && d.covers(p, v)
 	leaves(p, v, func(q tree.Path, leaf *tree.Value) {
 		ok = ok && !repeatsKey(q, leaf) && !slices.ContainsFunc(q[len(p):], func(e tree.Elem) bool { return e.Keys != nil })
 	})

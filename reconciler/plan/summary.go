@@ -10,6 +10,9 @@ import (
 // maxSummary is what a forge shows of a commit status's description, in runes.
 const maxSummary = 140
 
+// maxBriefValue bounds a value within Brief, so that both sides of a change show.
+const maxBriefValue = 24
+
 // DevicePlan is the plan of one device of many.
 type DevicePlan struct {
 	Name models.DeviceName
@@ -58,11 +61,11 @@ func Brief(p *Plan, max int) string {
 	if line := listed("", parts, ", +%d more", max); line != "" {
 		return line
 	}
-	more := ""
-	if len(parts) > 1 {
-		more = fmt.Sprintf(", +%d more", len(parts)-1)
+	more := fmt.Sprintf(", +%d more", len(parts)-1)
+	if len(parts) == 1 || 2*width(more) > max {
+		return short(parts[0], max)
 	}
-	return short(short(parts[0], max-width(more))+more, max)
+	return short(parts[0], max-width(more)) + more
 }
 
 // brief gives an entry that comes or goes as one item, and else each leaf.
@@ -76,6 +79,7 @@ func (g group) brief() []string {
 	var out []string
 	for _, c := range g.changes {
 		was, is := shown(c)
+		was, is = short(was, maxBriefValue), short(is, maxBriefValue)
 		switch sign(c) {
 		case '+':
 			out = append(out, pathText(c.Path)+" "+plus+is)

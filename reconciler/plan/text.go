@@ -26,12 +26,25 @@ type group struct {
 	changes []Change
 }
 
-// rest is a change's path below its group's.
-func (g group) rest(c Change) string {
-	if len(c.Path) == len(g.path) {
+// places splits a group by the container that holds the leaf.
+func (g group) places() [][]Change {
+	var out [][]Change
+	for i, c := range g.changes {
+		if i > 0 && c.Path[:len(c.Path)-1].Equal(g.changes[i-1].Path[:len(g.changes[i-1].Path)-1]) {
+			out[len(out)-1] = append(out[len(out)-1], c)
+			continue
+		}
+		out = append(out, []Change{c})
+	}
+	return out
+}
+
+// rest is a change's path below base.
+func rest(c Change, base tree.Path) string {
+	if len(c.Path) == len(base) {
 		return "order"
 	}
-	return strings.TrimPrefix(pathText(c.Path[len(g.path):]), "/")
+	return strings.TrimPrefix(pathText(c.Path[len(base):]), "/")
 }
 
 func groups(p *Plan) []group {

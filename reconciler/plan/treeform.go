@@ -3,6 +3,8 @@ package plan
 import (
 	"bytes"
 	"strings"
+
+	"github.com/setpoint-net/setpoint/models/tree"
 )
 
 // maxName bounds the column of names, so that one long name does not push all
@@ -57,53 +59,83 @@ func (t *treeWriter) header(g group) {
 	}
 }
 
+// rows writes a group's leaves. An entry with leaves in several places has a line
+// for each place, and the leaves below it.
 func (t *treeWriter) rows(g group) {
-	column := 0
-	for _, c := range g.changes {
-		column = max(column, min(width(g.rest(c)), maxName))
+	places := g.places()
+	if len(places) == 1 {
+		t.columns(g.changes, g.path, 4)
+		return
 	}
-	for _, c := range g.changes {
-		t.row(g, c, column)
+	for _, changes := range places {
+		first := changes[0]
+		place := first.Path[:len(first.Path)-1]
+		if name := strings.TrimPrefix(pathText(place[len(g.path):]), "/"); name != "" {
+			t.lines(first, 4, name)
+			t.columns(changes, place, 6)
+			continue
+		}
+		t.columns(changes, place, 4)
 	}
 }
 
-// row is sign, name and value. A name wider than the column has a line of its
-// own, and so has each side of a change that does not fit into one.
-func (t *treeWriter) row(g group, c Change, column int) {
-	s := sign(c)
-	code := map[byte]string{'+': green, '-': red, '~': yellow}[s]
-	lead := paint(t.Color, code, string(s)) + "   "
-	name := g.rest(c)
-	indent := 4 + column + 2
-	if width(name) > column {
-		for _, line := range wrap(name, t.Width-4) {
-			t.b.WriteString(lead + line + "\n")
-			lead = "    "
-		}
-		name = ""
+// columns writes changes below base: sign, name, value.
+func (t *treeWriter) columns(changes []Change, base tree.Path, indent int) {
+	column := 0
+	for _, c := range changes {
+		column = max(column, min(width(rest(c, base)), maxName, t.Width/2-indent-2))
 	}
-	t.b.WriteString(lead + pad(name, column) + "  ")
+	for _, c := range changes {
+		t.row(c, rest(c, base), indent, column)
+	}
+}
+
+// row is one change. A name wider than the column has a line of its own, and so
+// has each side of a change that does not fit into one.
+func (t *treeWriter) row(c Change, name string, indent, column int) {
+	values := indent + column + 2
+	if width(name) > column {
+		t.lines(c, indent, name)
+		t.b.WriteString(strings.Repeat(" ", values))
+	} else {
+		t.b.WriteString(t.lead(c, indent) + pad(name, column) + "  ")
+	}
 	was, is := shown(c)
-	switch {
+	switch s := sign(c); {
 	case s == '+':
-		t.value(green, "", is, indent)
+		t.value(green, "", is, values)
 	case s == '-':
-		t.value(red, "", was, indent)
-	case indent+width(was)+width(is)+3 <= t.Width:
+		t.value(red, "", was, values)
+	case values+width(was)+width(is)+3 <= t.Width:
 		t.b.WriteString(paint(t.Color, red, was) + " → " + paint(t.Color, green, is) + "\n")
 	default:
-		t.value(red, "  ", was, indent)
-		t.b.WriteString(strings.Repeat(" ", indent))
-		t.value(green, "→ ", is, indent)
+		t.value(red, "  ", was, values)
+		t.b.WriteString(strings.Repeat(" ", values))
+		t.value(green, "→ ", is, values)
 	}
 }
 
-// value writes a value that begins at column indent, and goes on below itself.
-func (t *treeWriter) value(code, mark, s string, indent int) {
-	for i, line := range wrap(s, t.Width-indent-len([]rune(mark))) {
+func (t *treeWriter) lead(c Change, indent int) string {
+	s := sign(c)
+	code := map[byte]string{'+': green, '-': red, '~': yellow}[s]
+	return paint(t.Color, code, string(s)) + strings.Repeat(" ", indent-1)
+}
+
+// lines writes a name that has lines of its own.
+func (t *treeWriter) lines(c Change, indent int, name string) {
+	lead := t.lead(c, indent)
+	for _, line := range wrap(name, t.Width-indent) {
+		t.b.WriteString(lead + line + "\n")
+		lead = strings.Repeat(" ", indent)
+	}
+}
+
+// value writes a value that begins at a column, and goes on below itself.
+func (t *treeWriter) value(code, mark, s string, column int) {
+	for i, line := range wrap(s, t.Width-column-width(mark)) {
 		if i > 0 {
-			t.b.WriteString(strings.Repeat(" ", indent))
-			mark = strings.Repeat(" ", len([]rune(mark)))
+			t.b.WriteString(strings.Repeat(" ", column))
+			mark = strings.Repeat(" ", width(mark))
 		}
 		t.b.WriteString(mark + paint(t.Color, code, line) + "\n")
 	}

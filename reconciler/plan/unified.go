@@ -2,7 +2,10 @@ package plan
 
 import (
 	"bytes"
+	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/sergi/go-diff/diffmatchpatch"
 
@@ -48,7 +51,7 @@ func (u *unifiedWriter) hunks(p *Plan) {
 	for _, g := range groups(p) {
 		u.line("36", "@@ "+pathText(g.path)+" @@")
 		for _, c := range g.changes {
-			u.change(g.rest(c), c)
+			u.change(rest(c, g.path), c)
 		}
 	}
 }
@@ -76,25 +79,76 @@ func (u *unifiedWriter) marked(c Change, was, is string) (string, string) {
 	if c.Old.Schema.Kind == tree.List || c.Old.Schema.Secret || n < markFrom || n > markTo {
 		return was, is
 	}
+	var w words
 	dmp := diffmatchpatch.New()
 	dmp.DiffTimeout = 0 // the same text at any speed
-	diffs := dmp.DiffCleanupSemantic(dmp.DiffMain(was, is, false))
-	if 2*dmp.DiffLevenshtein(diffs) > n {
+	diffs := dmp.DiffCleanupSemantic(dmp.DiffMainRunes(w.runes(was), w.runes(is), false))
+	if !slices.ContainsFunc(diffs, func(d diffmatchpatch.Diff) bool { return d.Type == diffmatchpatch.DiffEqual }) {
 		return was, is
 	}
 	var old, now strings.Builder
 	for _, d := range diffs {
+		text := w.text(d.Text)
 		switch d.Type {
 		case diffmatchpatch.DiffDelete:
-			old.WriteString(u.mark("[-", d.Text, "-]", red))
+			old.WriteString(u.mark("[-", text, "-]", red))
 		case diffmatchpatch.DiffInsert:
-			now.WriteString(u.mark("{+", d.Text, "+}", green))
+			now.WriteString(u.mark("{+", text, "+}", green))
 		default:
-			old.WriteString(d.Text)
-			now.WriteString(d.Text)
+			old.WriteString(text)
+			now.WriteString(text)
 		}
 	}
 	return old.String(), now.String()
+}
+
+// words gives each word a rune of its own, so that what compares runes compares
+// words. What stands between words is a word each.
+type words struct {
+	known []string
+	index map[string]rune
+}
+
+func (w *words) runes(s string) []rune {
+	var out []rune
+	start := 0
+	for i, r := range s {
+		if inWord(r) {
+			continue
+		}
+		out = w.add(out, s[start:i])
+		start = i + utf8.RuneLen(r)
+		out = w.add(out, s[i:start])
+	}
+	return w.add(out, s[start:])
+}
+
+func (w *words) add(to []rune, word string) []rune {
+	if word == "" {
+		return to
+	}
+	r, ok := w.index[word]
+	if !ok {
+		if w.index == nil {
+			w.index = map[string]rune{}
+		}
+		w.known = append(w.known, word)
+		r = rune(len(w.known)) // markTo keeps it clear of the surrogates
+		w.index[word] = r
+	}
+	return append(to, r)
+}
+
+func (w *words) text(runes string) string {
+	var b strings.Builder
+	for _, r := range runes {
+		b.WriteString(w.known[r-1])
+	}
+	return b.String()
+}
+
+func inWord(r rune) bool {
+	return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("-_.:/", r)
 }
 
 // mark sets a part of a line apart; the line's colour goes on behind it.
