@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -14,6 +15,8 @@ import (
 const (
 	markerRetries = 4   // how often a new key may race with the marker of a deleted one
 	stageWindow   = 128 // messages of a batch sent before the server must answer one
+
+	commitTime = time.Millisecond // the server is given for each message of a batch
 )
 
 // Write is one write of a [Bus.Batch]; [Table.Put] makes it.
@@ -169,7 +172,7 @@ func (b *Bus) publishAll(ctx context.Context, s stream, msgs ...*nats.Msg) (uint
 		}
 	}
 	msgs[last].Header[headerCommit] = []string{"1"}
-	ack, err := b.publish(ctx, s, msgs[last])
+	ack, err := b.publishWithin(ctx, s, msgs[last], callTimeout+time.Duration(len(msgs))*commitTime)
 	if err == nil && (ack.Batch != id || ack.Count != len(msgs)) {
 		err = fmt.Errorf("stream %s took %d of %d messages as batch %q", streamNames[s], ack.Count, len(msgs), ack.Batch)
 	}

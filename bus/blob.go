@@ -157,7 +157,7 @@ func (s *Blobs) write(ctx context.Context, hashes []models.Hash, content map[mod
 
 // parts are the messages of a blob, part 0 last.
 func (s *Blobs) parts(h models.Hash, data []byte) ([]*nats.Msg, error) {
-	body, encoding, err := compress(data)
+	body, encoding, err := s.bus.deflate.compress(data)
 	if err != nil {
 		return nil, fmt.Errorf("compress blob %s: %w", h, err)
 	}
@@ -325,13 +325,19 @@ func (s *Blobs) sweep(ctx context.Context, h models.Hash, b *stored, before time
 	return true, s.bus.remove(ctx, blobs, b.seqs)
 }
 
+// deflater is a writer that is used again: a new one costs more than a small blob.
+type deflater struct{ pool sync.Pool }
+
 // compress deflates data where that makes it smaller.
-func compress(data []byte) (body []byte, encoding string, err error) {
+func (d *deflater) compress(data []byte) (body []byte, encoding string, err error) {
 	var out bytes.Buffer
-	w, err := flate.NewWriter(&out, flate.BestSpeed)
-	if err != nil {
+	w, ok := d.pool.Get().(*flate.Writer)
+	if ok {
+		w.Reset(&out)
+	} else if w, err = flate.NewWriter(&out, flate.BestSpeed); err != nil {
 		return nil, "", err
 	}
+	defer d.pool.Put(w)
 	if _, err := w.Write(data); err != nil {
 		return nil, "", err
 	}

@@ -243,8 +243,9 @@ func TestSweepRemovesAllPartsOfABlob(t *testing.T) {
 }
 
 func FuzzDecompress(f *testing.F) {
+	var d deflater
 	for _, s := range []string{"", "x", strings.Repeat("ab", 1000)} {
-		body, encoding, err := compress([]byte(s))
+		body, encoding, err := d.compress([]byte(s))
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -256,7 +257,7 @@ func FuzzDecompress(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, enc, err := compress(data)
+		again, enc, err := d.compress(data)
 		if err != nil {
 			t.Fatal(err)
 		}

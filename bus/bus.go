@@ -68,6 +68,7 @@ type Bus struct {
 	rebuilt   string
 	reconnect *broadcast
 	pins      *pins
+	deflate   deflater
 	closing   sync.Once
 	closed    error
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -45,7 +46,11 @@ type puback struct {
 
 // publish sends one message to a stream and waits until it is stored.
 func (b *Bus) publish(ctx context.Context, s stream, msg *nats.Msg) (puback, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	return b.publishWithin(ctx, s, msg, callTimeout)
+}
+
+func (b *Bus) publishWithin(ctx context.Context, s stream, msg *nats.Msg, limit time.Duration) (puback, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	reply, err := b.nc.RequestMsgWithContext(ctx, msg)
 	if errors.Is(err, nats.ErrNoResponders) {

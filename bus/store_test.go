@@ -23,7 +23,7 @@ import (
 func image(t testing.TB, dir string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "store")
-	if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
+	if err := copyDir(to, dir); err != nil {
 		t.Fatal(err)
 	}
 	data, err := os.ReadFile(dir + ".watermark")
@@ -35,6 +35,8 @@ func image(t testing.TB, dir string) string {
 	}
 	return to
 }
+
+func copyDir(to, from string) error { return os.CopyFS(to, os.DirFS(from)) }
 
 func setAsides(t testing.TB, dir string) []string {
 	t.Helper()

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -292,22 +293,57 @@ func TestWatchSurvivesARestartOfTheServer(t *testing.T) {
 }
 
 func TestWatchRestartsWhenItsConsumerIsGone(t *testing.T) {
-	ctx, b := deadline(t), open(t, Config{})
-	tab := TableOf[value](b, "t")
-	ch, err := tab.Watch(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	until(t, ctx, ch, isCurrent)
-	for name := range b.streams[tables].ConsumerNames(ctx).Name() {
-		if err := b.js.DeleteConsumer(ctx, streamNames[tables], name); err != nil {
+	bubble(t, func(t *testing.T, b *Bus) {
+		ctx, stop := context.WithCancel(t.Context())
+		tab := TableOf[value](b, "t")
+		ch, err := tab.Watch(ctx)
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	if _, err := tab.Update(ctx, "k", value{N: 1}, 0); err != nil {
-		t.Fatal(err)
-	}
-	if c := next(t, ctx, ch); c.Key != "k" || c.Value.N != 1 {
-		t.Errorf("got %+v", c)
-	}
+		until(t, ctx, ch, isCurrent)
+		for i := range 3 {
+			for name := range b.streams[tables].ConsumerNames(ctx).Name() {
+				if err := b.js.DeleteConsumer(ctx, streamNames[tables], name); err != nil {
+					t.Fatal(err)
+				}
+			}
+			start := time.Now()
+			if _, err := tab.Update(ctx, fmt.Sprint(i), value{N: i}, 0); err != nil {
+				t.Fatal(err)
+			}
+			if c := next(t, ctx, ch); c.Key != fmt.Sprint(i) || c.Value.N != i {
+				t.Errorf("got %+v", c)
+			}
+			if took := time.Since(start); took > 3*watchBeat {
+				t.Errorf("took %v", took)
+			}
+			synctest.Wait()
+		}
+		stop()
+		for range ch {
+		}
+	})
+}
+
+func TestIdleWatchStaysAliveForHours(t *testing.T) {
+	bubble(t, func(t *testing.T, b *Bus) {
+		ctx, stop := context.WithCancel(t.Context())
+		tab := TableOf[value](b, "t")
+		ch, err := tab.Watch(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		until(t, ctx, ch, isCurrent)
+		time.Sleep(3 * time.Hour)
+		start := time.Now()
+		if _, err := tab.Update(ctx, "k", value{N: 1}, 0); err != nil {
+			t.Fatal(err)
+		}
+		if c := next(t, ctx, ch); c.Value.N != 1 || time.Since(start) > 100*time.Millisecond {
+			t.Errorf("got %+v after %v", c, time.Since(start))
+		}
+		stop()
+		for range ch {
+		}
+	})
 }
