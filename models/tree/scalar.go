@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -184,12 +185,11 @@ func (t *Type) canonicalIdentity(tok token, lenient bool) (string, error) {
 		prefix, name = "", tok.str
 	}
 	module, ok := t.Identities[name]
-	if !ok {
-		names := make([]string, 0, len(t.Identities))
-		for n := range t.Identities {
-			names = append(names, n)
-		}
-		slices.Sort(names)
+	switch {
+	case len(t.Identities) == 0:
+		return "", fmt.Errorf("%s: the schema has no identity of this base", tok.shown())
+	case !ok:
+		names := slices.Sorted(maps.Keys(t.Identities))
 		return "", fmt.Errorf("%s: want one of %s%s", tok.shown(), some(names), didYouMean(name, names))
 	}
 	if prefix == module {
@@ -300,30 +300,30 @@ func (t *Type) canonicalUnionString(tok token, lenient bool) (string, error) {
 		}
 	}
 	numeric := tok.str != "" && strings.Trim(tok.str, "+-.0123456789") == ""
-	strings := false
+	text := false
 	for _, m := range t.members {
 		switch {
 		case m.Kind == String:
-			strings = true
+			text = true
 			if !numeric || m.matches(tok.str) {
 				return tok.quoted(), nil
 			}
 		case m.Kind == Binary:
-			if text, err := canonicalBinary(tok); err == nil {
-				return text, nil
+			if s, err := canonicalBinary(tok); err == nil {
+				return s, nil
 			}
 		case numeric && m.integral():
 			number := token{kind: numberToken, text: tok.str}
-			if text, err := m.canonicalInt(number); err == nil {
-				return text, nil
+			if s, err := m.canonicalInt(number); err == nil {
+				return s, nil
 			}
 		case numeric && m.Kind == Decimal64:
-			if text, err := m.canonicalDecimal(tok); err == nil {
-				return text, nil
+			if s, err := m.canonicalDecimal(tok); err == nil {
+				return s, nil
 			}
 		}
 	}
-	if strings {
+	if text {
 		return tok.quoted(), nil
 	}
 	return "", fmt.Errorf("%s: want %s", tok.shown(), t.wants())

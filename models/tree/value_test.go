@@ -105,19 +105,17 @@ func TestSameAsIsEqualityOfContent(t *testing.T) {
 	if !tree.Root().SameAs(again.Root()) || !tree.Equal(again) {
 		t.Error("two trees of one text differ")
 	}
+	n := 0
 	for p, v := range tree.Leaves {
-		changed := again.ReplaceAt(p, nil)
-		if v.Schema.key > 0 {
+		if n++; n%67 != 0 || v.Schema.key > 0 { // each look costs a tree's SHA-256
 			continue
 		}
+		changed := again.ReplaceAt(p, nil)
 		if changed.Equal(tree) || changed.Hash() == tree.Hash() {
 			t.Fatalf("without %s the tree is the same", p)
 		}
 		if !changed.ReplaceAt(p, v).Equal(tree) {
 			t.Fatalf("with %s put back the tree is another", p)
-		}
-		if rand.IntN(40) > 0 { // each tree's SHA-256 costs: look at some, and at all in time
-			break
 		}
 	}
 	if tree.Root().SameAs(nil) || !(*Value)(nil).SameAs(nil) {
