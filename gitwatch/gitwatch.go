@@ -40,5 +40,5 @@
 // # Memory and files
 //
 // A Repo keeps up to 96 MiB of inflated objects, the folders of the last tree,
-// and 128 open packs. Each fetch adds one pack.
+// and 128 open packs. Each fetch adds a pack; above 64, small ones are merged.
 package gitwatch

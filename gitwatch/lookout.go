@@ -29,6 +29,7 @@ type lookout struct {
 	refused    string            // the force push told of, old..new
 	unrecorded string            // the head told of
 	told       string            // the error logged last
+	fetched    bool              // since packs were merged
 }
 
 func (l *lookout) close() {
@@ -51,6 +52,12 @@ func (l *lookout) look(ctx context.Context) error {
 		return nil
 	}
 	l.tell(ctx, err)
+	if l.fetched {
+		l.fetched = false
+		if err := l.mirror.compact(); err != nil {
+			l.log.WarnContext(ctx, "mirror's packs are not merged", "err", err)
+		}
+	}
 	return err
 }
 
@@ -170,6 +177,7 @@ func (l *lookout) fetch(ctx context.Context, stored models.Head) (plumbing.Hash,
 	if err := l.mirror.fetch(pack, tip, head, plumbing.NewHash(stored.New)); err != nil {
 		return plumbing.ZeroHash, fmt.Errorf("fetch %s from %s: %w", tip, l.remote.url, err)
 	}
+	l.fetched = true
 	return tip, nil
 }
 

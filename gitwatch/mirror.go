@@ -10,14 +10,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-git/go-billy/v5"
 	"github.com/go-git/go-billy/v5/osfs"
 	git "github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/config"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/cache"
 	"github.com/go-git/go-git/v5/storage/filesystem"
-	"github.com/go-git/go-git/v5/storage/filesystem/dotgit"
 )
 
 const (
@@ -38,6 +36,7 @@ type mirror struct {
 	url    string // without user and password
 	branch plumbing.ReferenceName
 	repo   *Repo
+	packs  int // more of them are merged
 	opened bool
 	whole  map[plumbing.Hash]bool // trees known to be here with all below them
 
@@ -46,7 +45,7 @@ type mirror struct {
 }
 
 func newMirror(dir, url, branch string) *mirror {
-	m := &mirror{dir: dir, url: url, branch: plumbing.NewBranchReferenceName(branch)}
+	m := &mirror{dir: dir, url: url, branch: plumbing.NewBranchReferenceName(branch), packs: defaultPacks}
 	m.repo = &Repo{dir: dir, damaged: m.blame}
 	return m
 }
@@ -237,23 +236,10 @@ func (m *mirror) unsound() error {
 
 // fetch brings a commit and what it needs into the mirror, and proves it whole.
 func (m *mirror) fetch(pack func(haves []plumbing.Hash, out io.Writer) error, want plumbing.Hash, heads ...plumbing.Hash) error {
-	disk := &packDisk{Filesystem: m.repo.disk}
-	out, err := dotgit.New(disk).NewObjectPack()
-	if err != nil {
-		disk.abandon()
-		return fmt.Errorf("write a pack in %s: %w", m.dir, err)
-	}
-	err = pack(m.haves(heads), out)
-	if closed := out.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
-		disk.abandon()
+	haves := m.haves(heads)
+	if err := m.repo.addPack(func(out io.Writer) error { return pack(haves, out) }); err != nil {
 		return err
 	}
-	m.repo.mu.Lock()
-	m.repo.store.Reindex()
-	m.repo.mu.Unlock()
 	return m.verify(want)
 }
 
@@ -329,40 +315,4 @@ func setAside(dir string, now time.Time) (string, error) {
 		}
 	}
 	return aside, nil
-}
-
-// packDisk remembers what go-git's pack writer opens, because that forgets to
-// close it and leaves its temporary file when a pack breaks off.
-type packDisk struct {
-	billy.Filesystem
-	open []billy.File
-	temp []string
-}
-
-// TempFile implements billy.TempFile.
-func (d *packDisk) TempFile(dir, prefix string) (billy.File, error) {
-	f, err := d.Filesystem.TempFile(dir, prefix)
-	if err == nil {
-		d.open = append(d.open, f)
-		d.temp = append(d.temp, f.Name())
-	}
-	return f, err
-}
-
-// Open implements billy.Basic.
-func (d *packDisk) Open(name string) (billy.File, error) {
-	f, err := d.Filesystem.Open(name)
-	if err == nil {
-		d.open = append(d.open, f)
-	}
-	return f, err
-}
-
-func (d *packDisk) abandon() {
-	for _, f := range d.open {
-		_ = f.Close()
-	}
-	for _, name := range d.temp {
-		_ = d.Remove(name)
-	}
 }

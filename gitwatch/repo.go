@@ -32,14 +32,14 @@ var errMissing = errors.New("object is missing from the repository")
 // work tree, no index. All methods are safe for concurrent use, also while a
 // fetch or git itself adds objects to it.
 type Repo struct {
-	dir  string
-	disk billy.Filesystem
+	dir string
 
 	// damaged is called, without locks held, for an object that is missing or
 	// does not hash to its name. Set before the Repo is shared; may be nil.
 	damaged func(error)
 
 	mu    sync.Mutex // guards what follows: go-git's object storage is for one caller at a time
+	disk  *packDisk
 	store *filesystem.Storage
 	git   *git.Repository
 	dirs  map[plumbing.Hash]*dir // of the tree read last: the next one shares most of it
@@ -63,9 +63,10 @@ func (r *Repo) open() error {
 	if err != nil {
 		return err
 	}
+	packs := &packDisk{Filesystem: disk}
 	// MaxOpenDescriptors keeps packs open as KeepDescriptors does, but with a
 	// ceiling: each fetch adds a pack, and a mirror lives for years.
-	store := filesystem.NewStorageWithOptions(disk, cache.NewObjectLRU(cacheSize), filesystem.Options{
+	store := filesystem.NewStorageWithOptions(packs, cache.NewObjectLRU(cacheSize), filesystem.Options{
 		MaxOpenDescriptors: openPacks,
 		AlternatesFS:       osfs.New("/"),
 	})
@@ -79,7 +80,7 @@ func (r *Repo) open() error {
 	if r.store != nil {
 		_ = r.store.Close()
 	}
-	r.disk, r.store, r.git, r.dirs = disk, store, repository, nil
+	r.disk, r.store, r.git, r.dirs = packs, store, repository, nil
 	return nil
 }
 
@@ -200,6 +201,32 @@ func (r *Repo) size(hash plumbing.Hash) (int64, error) {
 		return 0, fmt.Errorf("blob %s: %w (%s)", hash, errMissing, r.dir)
 	}
 	return n, err
+}
+
+// addPack stores the pack that write writes. Readers go on meanwhile; only the
+// index is added with them held off.
+func (r *Repo) addPack(write func(io.Writer) error) error {
+	r.mu.Lock()
+	disk := r.disk
+	out, err := r.store.PackfileWriter()
+	r.mu.Unlock()
+	if err != nil {
+		disk.abandon()
+		return fmt.Errorf("write a pack in %s: %w", r.dir, err)
+	}
+	err = write(out)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if closed := out.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		r.store.Reindex()
+		disk.abandon()
+		return err
+	}
+	disk.forget()
+	return nil
 }
 
 func (r *Repo) has(hash plumbing.Hash) bool {

@@ -228,9 +228,8 @@ func TestAFileAboveTheLimitIsAnErrorWhereItIsRead(t *testing.T) {
 
 func TestDamagedAndMissingFilesAreErrors(t *testing.T) {
 	u := newUpstream(t)
-	commit := u.root("main")
 	good, bad := u.object("blob", []byte("good")), u.object("blob", []byte("bad"))
-	commit = u.commitOf(u.tree("100644", "swapped", good, "100644", "gone", bad))
+	commit := u.commitOf(u.tree("100644", "swapped", good, "100644", "gone", bad))
 	loose := func(hash string) string { return filepath.Join(u.dir, "objects", hash[:2], hash[2:]) }
 	if err := os.Rename(loose(bad), loose(good)); err != nil {
 		t.Fatal(err)
@@ -272,11 +271,29 @@ func TestResolveNamesACommitAsGitDoes(t *testing.T) {
 	u.git("clone", "-q", "--shared", u.dir, shared)
 	u.at("branch", second[:6], first) // a branch that reads like a short hash
 	tests := []struct{ dir, rev, want string }{
-		{u.dir, second[:6], first}, {u.dir, second[:7], second},
-		{u.dir, "HEAD", second}, {u.dir, "main", second}, {u.dir, "refs/heads/main", second}, {u.dir, "HEAD~1", first}, {u.dir, "main^", first},
-		{u.dir, second, second}, {u.dir, second[:7], second}, {u.dir, "light", first}, {u.dir, "v1.0", second}, {u.dir, "v1.0~1", first}, {u.dir, "team/feature", first},
-		{work, "HEAD", second}, {sub, "HEAD~1", first}, {filepath.Join(work, ".git"), "HEAD", second}, {work, "origin/main", second},
-		{linked, "HEAD", first}, {shared, "HEAD", second}, {shared, first, first}, {u.dir, "@", second}, {u.dir, "HEAD~1^0", first}, {u.dir, strings.ToUpper(second[:9]), second},
+		{u.dir, second[:6], first},
+		{u.dir, second[:7], second},
+		{u.dir, "HEAD", second},
+		{u.dir, "main", second},
+		{u.dir, "refs/heads/main", second},
+		{u.dir, "HEAD~1", first},
+		{u.dir, "main^", first},
+		{u.dir, second, second},
+		{u.dir, second[:7], second},
+		{u.dir, "light", first},
+		{u.dir, "v1.0", second},
+		{u.dir, "v1.0~1", first},
+		{u.dir, "team/feature", first},
+		{work, "HEAD", second},
+		{sub, "HEAD~1", first},
+		{filepath.Join(work, ".git"), "HEAD", second},
+		{work, "origin/main", second},
+		{linked, "HEAD", first},
+		{shared, "HEAD", second},
+		{shared, first, first},
+		{u.dir, "@", second},
+		{u.dir, "HEAD~1^0", first},
+		{u.dir, strings.ToUpper(second[:9]), second},
 	}
 	for _, tt := range tests {
 		r := openRepo(t, tt.dir)

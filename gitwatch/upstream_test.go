@@ -64,7 +64,11 @@ type blob struct{ mode, path, content string }
 // push commits files on top of a branch and returns the commit.
 func (u *upstream) push(branch string, files ...blob) string {
 	u.t.Helper()
-	return u.commit(branch, "refs/heads/"+branch+"^0", files...)
+	from := ""
+	if _, err := os.Stat(filepath.Join(u.dir, "refs", "heads", branch)); err == nil {
+		from = "refs/heads/" + branch + "^0"
+	}
+	return u.commit(branch, from, files...)
 }
 
 // root moves a branch to a commit without a parent.
@@ -78,8 +82,8 @@ func (u *upstream) commit(branch, from string, files ...blob) string {
 	u.t.Helper()
 	u.tick++
 	var b strings.Builder
-	fmt.Fprintf(&b, "reset refs/tmp/new\n\ncommit refs/tmp/new\ncommitter t <t@example.net> %d +0000\ndata <<E\ncommit %d\nE\n", 1_700_000_000+u.tick, u.tick)
-	if from != "" && !strings.HasPrefix(from, "refs/") || from != "" && u.has(strings.TrimSuffix(from, "^0")) {
+	fmt.Fprintf(&b, "commit refs/heads/%s\nmark :1\ncommitter t <t@example.net> %d +0000\ndata <<E\ncommit %d\nE\n", branch, 1_700_000_000+u.tick, u.tick)
+	if from != "" {
 		fmt.Fprintf(&b, "from %s\n", from)
 	}
 	for _, f := range files {
@@ -92,16 +96,8 @@ func (u *upstream) commit(branch, from string, files ...blob) string {
 		}
 		fmt.Fprintf(&b, "M %s inline %s\ndata %d\n%s\n", f.mode, f.path, len(f.content), f.content)
 	}
-	gitIn(u.t, u.dir, b.String(), "fast-import", "--quiet", "--force")
-	hash := u.at("rev-parse", "refs/tmp/new")
-	u.at("update-ref", "refs/heads/"+branch, hash)
-	u.at("update-ref", "-d", "refs/tmp/new")
-	return hash
-}
-
-func (u *upstream) has(ref string) bool {
-	out := u.at("for-each-ref", ref)
-	return out != ""
+	b.WriteString("get-mark :1\n")
+	return gitIn(u.t, u.dir, b.String(), "fast-import", "--quiet", "--force")
 }
 
 func (u *upstream) reset(branch, commit string) {

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
@@ -934,6 +935,72 @@ func TestManyFetchesKeepFilesAndMemoryBounded(t *testing.T) {
 		t.Errorf("%d bytes live before, %d after 50 fetches", heap, now)
 	}
 	h.await(55)
+}
+
+func TestSmallPacksAreMergedUnderReaders(t *testing.T) {
+	h, u := newHouse(t), newUpstream(t)
+	w := h.watcher(u.dir)
+	w.AllowForcePush = true
+	l := h.start(w)
+	l.mirror.packs = 4
+	var all []string
+	var wg sync.WaitGroup
+	for i := range 30 {
+		if i%10 == 9 {
+			all = append(all, u.root("main", blob{"", "x", fmt.Sprint(i)})) // not in the history of the next
+		} else {
+			all = append(all, u.push("main", blob{"", "x", fmt.Sprint(i)}, blob{"", fmt.Sprintf("d%d/y", i), strings.Repeat("y", 100*i)}))
+		}
+		if i > 0 {
+			tree := openTree(t, w.Repo(), all[i/2])
+			wg.Go(func() {
+				for range 20 {
+					if got, err := fs.ReadFile(tree, "x"); err != nil || string(got) != fmt.Sprint(i/2) {
+						t.Errorf("the file reads %q, %v", got, err)
+					}
+				}
+			})
+		}
+		h.look(l)
+		wg.Wait()
+		packs, err := filepath.Glob(filepath.Join(w.Dir, "objects", "pack", "*"))
+		if err != nil || len(packs) > 2*(4+1) {
+			t.Fatalf("%d files of packs, %v", len(packs), err)
+		}
+	}
+	gitIn(t, w.Dir, "", "fsck", "--strict")
+	for i, commit := range all {
+		if got := read(t, w.Repo(), commit, "x"); got != fmt.Sprint(i) {
+			t.Errorf("commit %d reads %q", i, got)
+		}
+	}
+	if lines := strings.Join(h.log.take(), "\n"); strings.Contains(lines, "WARN") {
+		t.Error(lines)
+	}
+	h.await(30)
+}
+
+func TestPacksOfLikeSizeAreMerged(t *testing.T) {
+	for _, tt := range []struct{ sizes, want []int }{
+		{[]int{5, 5, 5, 10_000}, []int{5, 5, 5}},
+		{[]int{10_000, 5, 320, 5}, []int{5, 5}},
+		{[]int{100, 5, 5, 60, 20}, []int{5, 5, 20, 60, 100}},
+		{[]int{5, 11}, []int{5}},
+		{[]int{mergeAtMost, mergeAtMost}, []int{mergeAtMost}},
+		{nil, nil},
+	} {
+		var packs []pack
+		for _, n := range tt.sizes {
+			packs = append(packs, pack{objects: make([]plumbing.Hash, n)})
+		}
+		var got []int
+		for _, p := range mergeable(packs) {
+			got = append(got, len(p.objects))
+		}
+		if d := cmp.Diff(tt.want, got); d != "" {
+			t.Errorf("of %d: %s", tt.sizes, d)
+		}
+	}
 }
 
 func descriptors(t *testing.T) int {
