@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/openconfig/gnmi/proto/gnmi"
 	"github.com/openconfig/gnmic/pkg/api"
@@ -109,6 +110,8 @@ func newClient(t Target) (*target.Target, error) {
 	}
 	// gnmic leaves the dialer to the caller only for tunnel targets.
 	c.Config.TunnelTargetType = "setpoint"
+	// Nor does it leave reconnecting to the caller, but for the time in between.
+	c.Config.RetryTimer = 24 * time.Hour
 	return c, nil
 }
 
