@@ -157,7 +157,7 @@ func (f *fleet) apply(ctx context.Context, m *member, d found) next {
 	if err != nil && f.Classify(err) != ClassRejected {
 		return f.miss(ctx, m, err)
 	}
-	after, readErr := f.readBack(ctx, m)
+	after, readErr := f.readBack(ctx, m, err == nil)
 	switch {
 	case readErr == nil && after.equal():
 		f.Log.InfoContext(ctx, "applied", "device", m.name, "generation", m.taken.Generation, "commit", m.taken.Commit, "changes", len(d.plan.Changes))
@@ -184,7 +184,7 @@ func (f *fleet) heal(ctx context.Context, m *member, d found) next {
 	if err != nil && f.Classify(err) != ClassRejected {
 		return f.miss(ctx, m, err)
 	}
-	after, readErr := f.readBack(ctx, m)
+	after, readErr := f.readBack(ctx, m, err == nil)
 	switch {
 	case readErr == nil && after.equal():
 		f.Log.InfoContext(ctx, "drift healed", "device", m.name, "changes", len(d.plan.Changes))
@@ -230,10 +230,14 @@ func (f *fleet) set(ctx context.Context, m *member, p *plan.Plan) error {
 }
 
 // readBack reads and compares after a Set. Some devices show it a little later, so
-// a difference is looked at three times.
-func (f *fleet) readBack(ctx context.Context, m *member) (found, error) {
+// a difference after one that was accepted is looked at three times.
+func (f *fleet) readBack(ctx context.Context, m *member, accepted bool) (found, error) {
+	pauses := []time.Duration{0, 200 * time.Millisecond, 800 * time.Millisecond}
+	if !accepted {
+		pauses = pauses[:1]
+	}
 	var d found
-	for _, pause := range []time.Duration{0, 200 * time.Millisecond, 800 * time.Millisecond} {
+	for _, pause := range pauses {
 		if !sleep(ctx, pause) {
 			return d, ctx.Err()
 		}

@@ -3,7 +3,8 @@ package reconciler
 import "time"
 
 const (
-	attempts = 3                // failures in a row before a device's state says so
+	attempts = 3                // failures in a row before a device's state says so,
+	patience = 5 * time.Second  // or that long since the first look that failed
 	ceiling  = 60 * time.Second // longest wait between two attempts
 )
 

@@ -66,43 +66,53 @@ func TestCarryMovesAStatusToItsAssignment(t *testing.T) {
 		from, want models.DeviceStatus
 	}{
 		{
-			"new device", models.DeviceStatus{},
+			"new device",
+			models.DeviceStatus{},
 			models.DeviceStatus{Generation: 7, Intended: "B", State: models.DeviceUnknown},
 		},
 		{
-			"same config, applied", models.DeviceStatus{Generation: 6, Intended: "B", Applied: 6, State: models.DeviceApplied},
+			"same config, applied",
+			models.DeviceStatus{Generation: 6, Intended: "B", Applied: 6, State: models.DeviceApplied},
 			models.DeviceStatus{Generation: 7, Intended: "B", Applied: 7, State: models.DeviceApplied},
 		},
 		{
-			"same config, drifted", models.DeviceStatus{Generation: 6, Intended: "B", Applied: 6, State: models.DeviceDrifted, Reason: "r", Diff: "d", Changes: 2},
+			"same config, drifted",
+			models.DeviceStatus{Generation: 6, Intended: "B", Applied: 6, State: models.DeviceDrifted, Reason: "r", Diff: "d", Changes: 2},
 			models.DeviceStatus{Generation: 7, Intended: "B", Applied: 7, State: models.DeviceDrifted, Reason: "r", Diff: "d", Changes: 2},
 		},
 		{
-			"same config, held", models.DeviceStatus{Generation: 6, Intended: "B", Applied: 5, State: models.DeviceHeld, Reason: "r"},
+			"same config, held",
+			models.DeviceStatus{Generation: 6, Intended: "B", Applied: 5, State: models.DeviceHeld, Reason: "r"},
 			models.DeviceStatus{Generation: 7, Intended: "B", Applied: 5, State: models.DeviceHeld, Reason: "r"},
 		},
 		{
-			"same config, about to be sent", models.DeviceStatus{Generation: 6, Intended: "B", Applied: 5, State: models.DeviceApplying},
+			"same config, about to be sent",
+			models.DeviceStatus{Generation: 6, Intended: "B", Applied: 5, State: models.DeviceApplying},
 			models.DeviceStatus{Generation: 7, Intended: "B", Applied: 5, State: models.DeviceApplying},
 		},
 		{
-			"another config", models.DeviceStatus{Generation: 6, Intended: "A", Applied: 6, State: models.DeviceApplied, Running: "r"},
+			"another config",
+			models.DeviceStatus{Generation: 6, Intended: "A", Applied: 6, State: models.DeviceApplied, Running: "r"},
 			models.DeviceStatus{Generation: 7, Intended: "B", Applied: 6, State: models.DeviceUnknown, Running: "r"},
 		},
 		{
-			"another config, held", models.DeviceStatus{Generation: 6, Intended: "A", Applied: 5, State: models.DeviceHeld, Reason: "r", Diff: "d", Changes: 1},
+			"another config, held",
+			models.DeviceStatus{Generation: 6, Intended: "A", Applied: 5, State: models.DeviceHeld, Reason: "r", Diff: "d", Changes: 1},
 			models.DeviceStatus{Generation: 7, Intended: "B", Applied: 5, State: models.DeviceUnknown},
 		},
 		{
-			"another config, unreachable", models.DeviceStatus{Generation: 6, Intended: "A", Applied: 6, State: models.DeviceUnreachable, Reason: "down"},
+			"another config, unreachable",
+			models.DeviceStatus{Generation: 6, Intended: "A", Applied: 6, State: models.DeviceUnreachable, Reason: "down"},
 			models.DeviceStatus{Generation: 7, Intended: "B", Applied: 6, State: models.DeviceUnreachable, Reason: "down"},
 		},
 		{
-			"another config in between that was about to be sent", models.DeviceStatus{Generation: 6, Intended: "A", Applied: 5, State: models.DeviceApplying},
+			"another config in between that was about to be sent",
+			models.DeviceStatus{Generation: 6, Intended: "A", Applied: 5, State: models.DeviceApplying},
 			models.DeviceStatus{Generation: 7, Intended: "B", Applied: 5, State: models.DeviceUnknown},
 		},
 		{
-			"higher generation", models.DeviceStatus{Generation: 8, Intended: "C", State: models.DeviceApplied},
+			"higher generation",
+			models.DeviceStatus{Generation: 8, Intended: "C", State: models.DeviceApplied},
 			models.DeviceStatus{Generation: 8, Intended: "C", State: models.DeviceApplied},
 		},
 	} {

@@ -48,6 +48,7 @@ type member struct {
 	session *session
 
 	failures int
+	trouble  time.Time   // when the look began that was the first to fail
 	restless int         // looks that wait for two reads to agree
 	owed     bool        // the store was full: a row is older than what is known
 	due      time.Time   // when it is read without being asked
@@ -193,6 +194,9 @@ func (f *fleet) look(ctx context.Context, name models.DeviceName) next {
 	if !ok {
 		return f.release(ctx, m)
 	}
+	if m.failures == 0 {
+		m.trouble = time.Now()
+	}
 	if m.status.Generation > a.Generation {
 		return next{} // an assignment from before; the one that counts is on its way
 	}
@@ -334,8 +338,11 @@ func (f *fleet) miss(ctx context.Context, m *member, err error) next {
 	if class == ClassUnreachable {
 		f.hangUp(m)
 	}
-	before := m.status.State
-	m.status = missed(m.status, class, m.failures, oneLine(err.Error(), reasonLength))
+	before, n := m.status.State, m.failures
+	if time.Since(m.trouble) >= patience {
+		n = max(n, attempts)
+	}
+	m.status = missed(m.status, class, n, oneLine(err.Error(), reasonLength))
 	if m.status.State != before {
 		f.Log.WarnContext(ctx, "device out of sight", "device", m.name, "state", string(m.status.State), "err", err)
 	}

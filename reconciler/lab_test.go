@@ -58,6 +58,7 @@ type gear struct {
 	running  *tree.Tree
 	stir     chan struct{} // closed at the next change
 	deaf     bool          // changes are not streamed
+	hang     bool          // dials never end by themselves; set before start
 	dialErr  error
 	readErr  error
 	watchErr chan error
@@ -120,7 +121,11 @@ func (g *gear) becomes(running *tree.Tree) {
 	}
 }
 
-func (g *gear) dial(d models.Device) (Device, error) {
+func (g *gear) dial(ctx context.Context, d models.Device) (Device, error) {
+	if g.hang {
+		<-ctx.Done()
+		return nil, errDown
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.dials++
@@ -248,7 +253,7 @@ func newLab(t testing.TB, c bus.Config) *lab {
 		Episodes:    bus.TableOf[models.Episode](b, "episodes"),
 		Events:      bus.TopicOf[models.Event](b, "setpoint.device"),
 		Blobs:       b.Blobs(),
-		Dial:        func(_ context.Context, d models.Device) (Device, error) { return l.gears[d.Name].dial(d) },
+		Dial:        func(ctx context.Context, d models.Device) (Device, error) { return l.gears[d.Name].dial(ctx, d) },
 		Classify:    classify,
 	}
 	if testing.Verbose() {

@@ -1,6 +1,7 @@
 package reconciler
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -223,6 +224,18 @@ func TestADeadDeviceIsToldAndCaughtUp(t *testing.T) {
 		l.wait(ceiling + time.Second)
 		l.want("a", models.DeviceApplied, 2, 1)
 		l.wantEvents("a", "unreachable", "unreachable", "applied")
+	})
+}
+
+// A dial that times out slowly is not tried three times before it is told of.
+func TestADeviceThatHangsIsToldAfterOneDial(t *testing.T) {
+	inLab(t, func(l *lab) {
+		g := l.device("a", host("old"), alert)
+		g.hang = true
+		l.start()
+		l.assign(1, models.PhaseApply, host("one"), "a")
+		l.wait(dialDeadline + time.Millisecond)
+		l.want("a", models.DeviceUnreachable, 1, 0)
 	})
 }
 
@@ -485,5 +498,38 @@ func TestAQuietDeviceIsNotWrittenAbout(t *testing.T) {
 		if time.Since(s.ReadAt) > 12*time.Minute {
 			t.Errorf("read at %v, now %v", s.ReadAt, time.Now())
 		}
+	})
+}
+
+// A worker waits a whole minute for each dial of the dead devices, for ever.
+func TestDeadDevicesHoldUpNoOther(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.Workers = 4
+		var names []models.DeviceName
+		for i := range 23 {
+			name := models.DeviceName(fmt.Sprintf("d%02d", i))
+			g := l.device(name, host("old"), enforce)
+			g.hang = i%8 == 0
+			names = append(names, name)
+		}
+		l.start()
+		l.assign(1, models.PhaseApply, host("new"), names...)
+		l.wait(time.Second)
+		for i, name := range names {
+			if i%8 != 0 {
+				l.want(name, models.DeviceApplied, 1, 1)
+			}
+		}
+		l.wait(10 * time.Minute)
+		for g := models.Generation(2); g < 8; g++ {
+			l.assign(g, models.PhaseApply, host(fmt.Sprint("new", g)), names...)
+			l.wait(7 * time.Second)
+			for i, name := range names {
+				if i%8 != 0 {
+					l.want(name, models.DeviceApplied, g, int(g))
+				}
+			}
+		}
+		l.want(names[0], models.DeviceUnreachable, l.status(names[0]).Generation, 0)
 	})
 }

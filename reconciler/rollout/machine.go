@@ -192,7 +192,7 @@ func tally(r models.Rollout, now assigned, statuses map[models.DeviceName]models
 }
 
 const (
-	noteLength = 160 // bytes of a reason kept in a rollout
+	noteLength = 300 // bytes of a reason kept in a rollout
 	noteCount  = 200 // notes that keep their reason: a rollout is one value of a table
 )
 
