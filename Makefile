@@ -1,0 +1,53 @@
+# Everything a developer or a CI machine runs. Tools come through "go run" at
+# pinned versions, so that Go and git are all one needs.
+
+GO          ?= go
+GOFUMPT     := $(GO) run mvdan.cc/gofumpt@v0.12.0
+STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+OWN         := $(shell git ls-files '*.go' | grep -v '^models/oc/')
+
+.PHONY: build
+build: ## build bin/setpoint
+	$(GO) build -trimpath -o bin/setpoint ./cmd/setpoint
+
+.PHONY: demo
+demo: build ## the whole road on this machine, in under a minute
+	./bin/setpoint demo
+
+.PHONY: test
+test: ## every test
+	$(GO) test ./...
+
+.PHONY: check
+check: fmt vet staticcheck race ## what CI holds a change to
+
+.PHONY: fmt
+fmt:
+	@out=$$($(GOFUMPT) -l $(OWN)) || exit 1; \
+	if [ -n "$$out" ]; then echo "gofumpt would change:"; echo "$$out"; exit 1; fi
+
+.PHONY: vet
+vet:
+	$(GO) vet ./...
+
+.PHONY: staticcheck
+staticcheck:
+	$(STATICCHECK) $$($(GO) list ./... | grep -v /models/oc)
+
+.PHONY: race
+race:
+	$(GO) test -race -shuffle=on -timeout 15m ./...
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME
+	@for p in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),20s) $$p || exit 1; \
+	  done; \
+	done
+
+.PHONY: bench
+bench: ## every benchmark, once
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+include models/gen/models.mk

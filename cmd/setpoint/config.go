@@ -1,0 +1,362 @@
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/viper"
+)
+
+// serverConfig is the service's configuration: file, then SETPOINT_* in the
+// environment, then flags, the later beating the earlier. It holds no secret,
+// only the names of the variables and files that do.
+type serverConfig struct {
+	StateDir    string             `mapstructure:"stateDir"`
+	Socket      string             `mapstructure:"socket"`
+	Repository  repositoryConfig   `mapstructure:"repository"`
+	NATS        natsConfig         `mapstructure:"nats"`
+	Credentials []credentialConfig `mapstructure:"credentials"`
+	Forge       forgeConfig        `mapstructure:"forge"`
+	Alerts      []alertConfig      `mapstructure:"alerts"`
+	PublicURL   string             `mapstructure:"publicURL"`
+	Listen      string             `mapstructure:"listen"`
+	LinkKey     secretRef          `mapstructure:"linkKey"`
+	Workers     int                `mapstructure:"workers"`
+	Resync      time.Duration      `mapstructure:"resync"`
+	Log         logConfig          `mapstructure:"log"`
+
+	dir string // of the file: relative paths start there
+}
+
+type repositoryConfig struct {
+	URL            string        `mapstructure:"url"`
+	Branch         string        `mapstructure:"branch"`
+	Username       string        `mapstructure:"username"`
+	Token          secretRef     `mapstructure:"token"`
+	CAFile         string        `mapstructure:"caFile"`
+	PollInterval   time.Duration `mapstructure:"pollInterval"`
+	AllowForcePush bool          `mapstructure:"allowForcePush"`
+}
+
+type natsConfig struct {
+	StoreDir        string    `mapstructure:"storeDir"`
+	MaxStore        string    `mapstructure:"maxStore"`
+	URLs            []string  `mapstructure:"urls"`
+	Username        string    `mapstructure:"username"`
+	Password        secretRef `mapstructure:"password"`
+	CredentialsFile string    `mapstructure:"credentialsFile"`
+	CAFile          string    `mapstructure:"caFile"`
+	Replicas        int       `mapstructure:"replicas"`
+}
+
+// credentialConfig is what devices name in spec.credentials. It is a list, not
+// a map, because the configuration library lower-cases the keys of maps.
+type credentialConfig struct {
+	Name       string    `mapstructure:"name"`
+	Username   string    `mapstructure:"username"`
+	Password   secretRef `mapstructure:"password"`
+	CAFile     string    `mapstructure:"caFile"`
+	CertFile   string    `mapstructure:"certFile"`
+	KeyFile    string    `mapstructure:"keyFile"`
+	ServerName string    `mapstructure:"serverName"`
+	Insecure   bool      `mapstructure:"insecure"` // plain text, no TLS: labs only
+}
+
+type forgeConfig struct {
+	Kind       string    `mapstructure:"kind"`
+	URL        string    `mapstructure:"url"`
+	Repository string    `mapstructure:"repository"`
+	Token      secretRef `mapstructure:"token"`
+	CAFile     string    `mapstructure:"caFile"`
+}
+
+type alertConfig struct {
+	Name string    `mapstructure:"name"`
+	Kind string    `mapstructure:"kind"`
+	URL  secretRef `mapstructure:"url"` // an incoming webhook's URL is a secret
+}
+
+type logConfig struct {
+	Level  string `mapstructure:"level"`
+	Format string `mapstructure:"format"`
+}
+
+// secretRef says where a secret is: in an environment variable or in a file.
+type secretRef struct {
+	Env  string `mapstructure:"env"`
+	File string `mapstructure:"file"`
+}
+
+func (s secretRef) set() bool { return s.Env != "" || s.File != "" }
+
+// read returns the secret, without a trailing line break. An unset reference is
+// the empty string; a named source that is empty or missing is an error.
+func (s secretRef) read(what, dir string) (string, error) {
+	switch {
+	case !s.set():
+		return "", nil
+	case s.Env != "" && s.File != "":
+		return "", fmt.Errorf("%s: env and file are both set; keep one", what)
+	case s.Env != "":
+		v := os.Getenv(s.Env)
+		if v == "" {
+			return "", fmt.Errorf("%s: the environment variable %s is empty", what, s.Env)
+		}
+		return v, nil
+	}
+	b, err := os.ReadFile(under(dir, s.File))
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", what, err)
+	}
+	v := strings.TrimRight(string(b), "\r\n")
+	if v == "" {
+		return "", fmt.Errorf("%s: the file %s is empty", what, s.File)
+	}
+	return v, nil
+}
+
+// under resolves a path of the configuration file relative to its folder.
+func under(dir, p string) string {
+	if p == "" || filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(dir, p)
+}
+
+// defaults name every scalar key, which is also what lets the environment set it.
+var defaults = map[string]any{
+	"stateDir": "setpoint-state", "socket": "", "publicURL": "", "listen": "",
+	"linkKey.env": "", "linkKey.file": "", "workers": 0, "resync": "10m",
+	"repository.url": "", "repository.branch": "main", "repository.username": "",
+	"repository.token.env": "", "repository.token.file": "", "repository.caFile": "",
+	"repository.pollInterval": "60s", "repository.allowForcePush": false,
+	"nats.storeDir": "", "nats.maxStore": "10GiB", "nats.urls": []string{}, "nats.username": "",
+	"nats.password.env": "", "nats.password.file": "", "nats.credentialsFile": "", "nats.caFile": "", "nats.replicas": 0,
+	"forge.kind": "", "forge.url": "", "forge.repository": "", "forge.token.env": "", "forge.token.file": "", "forge.caFile": "",
+	"log.level": "info", "log.format": "text",
+}
+
+// loadConfig reads the file, applies the environment, and checks what can be
+// checked without contacting anything.
+func loadConfig(file string) (*serverConfig, error) {
+	v := viper.New()
+	for k, d := range defaults {
+		v.SetDefault(k, d)
+	}
+	v.SetEnvPrefix("SETPOINT")
+	v.SetEnvKeyReplacer(strings.NewReplacer(".", "_"))
+	v.AutomaticEnv()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("server configuration: %w", err)
+	}
+	v.SetConfigType("yaml")
+	if err := v.ReadConfig(bytes.NewReader(data)); err != nil {
+		return nil, fmt.Errorf("server configuration %s: %w", file, err)
+	}
+	c := &serverConfig{}
+	if err := v.UnmarshalExact(c); err != nil {
+		return nil, hint(fmt.Errorf("server configuration %s: %s", file, flatten(err)), "docs/server.md lists every key")
+	}
+	if c.dir, err = filepath.Abs(filepath.Dir(file)); err != nil {
+		return nil, err
+	}
+	c.StateDir = under(c.dir, c.StateDir)
+	if u := c.Repository.URL; u != "" && !strings.Contains(u, "://") {
+		c.Repository.URL = under(c.dir, u)
+	}
+	if c.Socket == "" {
+		c.Socket = filepath.Join(c.StateDir, "setpoint.sock")
+	}
+	c.Socket = under(c.dir, c.Socket)
+	if c.NATS.StoreDir == "" {
+		c.NATS.StoreDir = filepath.Join(c.StateDir, "store")
+	}
+	c.NATS.StoreDir = under(c.dir, c.NATS.StoreDir)
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("server configuration %s: %w", file, err)
+	}
+	return c, nil
+}
+
+// flatten puts the decoder's list of complaints on one line.
+func flatten(err error) string {
+	s := err.Error()
+	for _, drop := range []string{"decoding failed due to the following error(s):", "'' has invalid keys:"} {
+		s = strings.Replace(s, drop, "", 1)
+		if strings.HasPrefix(drop, "''") && s != err.Error() {
+			s = strings.Replace(s, "'' has invalid keys:", "unknown key", 1)
+		}
+	}
+	s = strings.ReplaceAll(s, "has invalid keys:", "has unknown keys:")
+	return strings.Join(strings.Fields(s), " ")
+}
+
+// check reports every mistake of the configuration, not only the first.
+func (c *serverConfig) check() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if c.Repository.URL == "" {
+		bad("repository.url is missing: the config repo to watch")
+	}
+	if c.Repository.PollInterval < time.Second {
+		bad("repository.pollInterval %s is under 1s", c.Repository.PollInterval)
+	}
+	if _, err := parseSize(c.NATS.MaxStore); err != nil {
+		bad("nats.maxStore: %v", err)
+	}
+	seen := map[string]bool{}
+	for i, cr := range c.Credentials {
+		switch {
+		case cr.Name == "":
+			bad("credentials[%d].name is missing", i)
+		case seen[cr.Name]:
+			bad("credentials[%d]: the name %q is taken", i, cr.Name)
+		case (cr.CertFile == "") != (cr.KeyFile == ""):
+			bad("credentials %s: certFile and keyFile go together", cr.Name)
+		}
+		seen[cr.Name] = true
+	}
+	errs = append(errs, c.checkForge()...)
+	for i, a := range c.Alerts {
+		if a.Name == "" || a.Kind != "slack" || !a.URL.set() {
+			bad("alerts[%d]: name, kind: slack, and url.env or url.file are needed", i)
+		}
+	}
+	if c.PublicURL != "" {
+		if u, err := url.Parse(c.PublicURL); err != nil || u.Scheme == "" || u.Host == "" {
+			bad("publicURL %q is no absolute URL", c.PublicURL)
+		}
+		if c.Listen == "" || !c.LinkKey.set() {
+			bad("publicURL needs listen (an address to serve on) and linkKey.env or linkKey.file")
+		}
+	}
+	if _, err := c.Log.level(); err != nil {
+		bad("log.level: %v", err)
+	}
+	if f := c.Log.Format; f != "text" && f != "json" {
+		bad("log.format %q is neither text nor json", f)
+	}
+	return errors.Join(errs...)
+}
+
+func (c *serverConfig) checkForge() []error {
+	var errs []error
+	f := c.Forge
+	switch f.Kind {
+	case "":
+		if f.URL != "" || f.Repository != "" || f.Token.set() {
+			errs = append(errs, errors.New("forge.kind is missing (github)"))
+		}
+	case "github":
+		if strings.Count(f.Repository, "/") != 1 {
+			errs = append(errs, fmt.Errorf("forge.repository %q is not owner/name", f.Repository))
+		}
+		if !f.Token.set() {
+			errs = append(errs, errors.New("forge.token needs env or file: a token that may write commit statuses"))
+		}
+	default:
+		errs = append(errs, fmt.Errorf("forge.kind %q is not known (github)", f.Kind))
+	}
+	return errs
+}
+
+func (l logConfig) level() (slog.Level, error) {
+	var lv slog.Level
+	err := lv.UnmarshalText([]byte(l.Level))
+	return lv, err
+}
+
+// parseSize reads "512MiB", "10GiB", "2GB" or plain bytes.
+func parseSize(s string) (int64, error) {
+	units := []struct {
+		suffix string
+		factor int64
+	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"B", 1}, {"", 1}}
+	for _, u := range units {
+		n, ok := strings.CutSuffix(s, u.suffix)
+		if !ok {
+			continue
+		}
+		v, err := strconv.ParseInt(strings.TrimSpace(n), 10, 64)
+		if err != nil || v <= 0 || v > (1<<62)/u.factor {
+			return 0, fmt.Errorf("%q is no size such as 512MiB or 10GiB", s)
+		}
+		return v * u.factor, nil
+	}
+	return 0, fmt.Errorf("%q is no size such as 512MiB or 10GiB", s)
+}
+
+// target is how devices with one credential are reached.
+type target struct {
+	username, password string
+	tls                *tls.Config // nil: plain text
+	insecure           bool
+}
+
+// targets reads every credential's secrets and certificates, so that a missing
+// file is told at the start and not at the first device.
+func (c *serverConfig) targets() (map[string]target, error) {
+	all := map[string]target{}
+	var errs []error
+	for _, cr := range c.Credentials {
+		t, err := cr.target(c.dir)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		all[cr.Name] = t
+	}
+	return all, errors.Join(errs...)
+}
+
+func (cr credentialConfig) target(dir string) (target, error) {
+	what := "credentials " + cr.Name
+	pw, err := cr.Password.read(what+": password", dir)
+	if err != nil {
+		return target{}, err
+	}
+	t := target{username: cr.Username, password: pw, insecure: cr.Insecure}
+	if cr.Insecure {
+		return t, nil
+	}
+	t.tls = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: cr.ServerName}
+	if cr.CAFile != "" {
+		if t.tls.RootCAs, err = readCA(under(dir, cr.CAFile)); err != nil {
+			return target{}, fmt.Errorf("%s: caFile: %w", what, err)
+		}
+	}
+	if cr.CertFile != "" {
+		cert, err := tls.LoadX509KeyPair(under(dir, cr.CertFile), under(dir, cr.KeyFile))
+		if err != nil {
+			return target{}, fmt.Errorf("%s: certificate: %w", what, err)
+		}
+		t.tls.Certificates = []tls.Certificate{cert}
+	}
+	return t, nil
+}
+
+func readCA(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no PEM certificate", file)
+	}
+	return pool, nil
+}
+
+func tlsWithRoots(pool *x509.CertPool) *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/setpoint-net/setpoint/models"
+)
+
+func newDevices() *cobra.Command {
+	a := asking{wide: true}
+	c := &cobra.Command{
+		Use:   "devices [DEVICE...]",
+		Short: "where each device stands, and why",
+		Long: `devices lists every device with its state and one line that says why.
+
+It exits with 0 when all listed devices are applied, with 1 when not, with 2 when
+the service could not be asked or does not know a named device.`,
+		RunE: func(c *cobra.Command, names []string) error {
+			var all []deviceAnswer
+			if err := a.ask(c.Context(), "/v1/devices", &all); err != nil {
+				return err
+			}
+			list, err := pick(all, names)
+			if err != nil {
+				return err
+			}
+			if err := writeDevices(c.OutOrStdout(), list, a.output, time.Now()); err != nil {
+				return err
+			}
+			if slices.ContainsFunc(list, func(d deviceAnswer) bool { return d.Status.State != models.DeviceApplied }) {
+				return errNo
+			}
+			return nil
+		},
+	}
+	a.flags(c)
+	return c
+}
+
+// pick keeps the named devices; no names, all.
+func pick(all []deviceAnswer, names []string) ([]deviceAnswer, error) {
+	if len(names) == 0 {
+		return all, nil
+	}
+	var list []deviceAnswer
+	for _, n := range names {
+		i := slices.IndexFunc(all, func(d deviceAnswer) bool { return string(d.Name) == n })
+		if i < 0 {
+			return nil, hint(fmt.Errorf("no device %q is assigned", n), `"setpoint devices" lists them all`)
+		}
+		list = append(list, all[i])
+	}
+	return list, nil
+}
+
+func writeDevices(w io.Writer, list []deviceAnswer, output string, now time.Time) error {
+	if output == "json" {
+		return printJSON(w, list)
+	}
+	t := newTerm(w)
+	rows := [][]string{{"DEVICE", "STATE", "GEN", "COMMIT", "READ", "WHY"}}
+	for _, d := range list {
+		why := d.Status.Reason
+		if output == "wide" {
+			why = strings.TrimSpace(rungs(d.Status.Rungs) + "  " + why)
+		}
+		rows = append(rows, []string{
+			string(d.Name), string(d.Status.State), fmt.Sprint(d.Assignment.Generation),
+			fmt.Sprintf("%.7s", d.Assignment.Commit), ago(now, d.Status.ReadAt), why,
+		})
+	}
+	return columns(w, rows, func(row, col int, cell string) string {
+		switch {
+		case row == 0:
+			return t.dim(cell)
+		case col == 1:
+			return paintState(t, models.DeviceState(cell))
+		}
+		return cell
+	})
+}
+
+func rungs(m map[string]string) string {
+	var parts []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		parts = append(parts, k+"="+m[k])
+	}
+	return strings.Join(parts, " ")
+}
+
+func paintState(t term, s models.DeviceState) string {
+	switch s {
+	case models.DeviceApplied:
+		return t.green(string(s))
+	case models.DeviceHeld, models.DeviceUnreachable:
+		return t.red(string(s))
+	}
+	return t.yellow(string(s))
+}

@@ -1,0 +1,258 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/setpoint-net/setpoint/models"
+	"github.com/setpoint-net/setpoint/models/tree"
+	"github.com/setpoint-net/setpoint/reconciler/device"
+	"github.com/setpoint-net/setpoint/reconciler/plan"
+	"github.com/setpoint-net/setpoint/renderer"
+)
+
+// diffing is the flags and arguments of setpoint diff.
+type diffing struct {
+	dir, base, head string
+	names           []string
+	selector, form  string
+	config          string
+	live            bool
+}
+
+func newDiff() *cobra.Command {
+	var d diffing
+	c := &cobra.Command{
+		Use:   "diff [DIR] [BASE..HEAD] [DEVICE...]",
+		Short: "what a change does to the devices' configs",
+		Long: `diff renders two states of the config repo and prints what changes on each device.
+
+  setpoint diff                  the last commit against the files on disk
+  setpoint diff main..feature    between two revisions; main.. is against the disk
+  setpoint diff --live -c FILE   the running config of the devices against the files
+                                 on disk, read over gNMI with the credentials of FILE
+
+It exits with 0 when there is no difference, 1 when there is one, 2 when it could
+not tell for every device.`,
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := d.parse(args); err != nil {
+				return err
+			}
+			return d.run(c.Context(), c.OutOrStdout(), c.ErrOrStderr(), newTerm(c.OutOrStdout()))
+		},
+	}
+	c.Flags().BoolVar(&d.live, "live", false, "against the devices")
+	c.Flags().StringVarP(&d.config, "config", "c", "setpoint.yaml", "server configuration with the devices' credentials, for --live")
+	c.Flags().StringVarP(&d.selector, "selector", "l", "", "only devices with these labels: role=leaf,site in (lon1,lon2)")
+	c.Flags().StringVarP(&d.form, "output", "o", "tree", "tree, unified, json, markdown or gnmi")
+	return c
+}
+
+var forms = []string{"tree", "unified", "json", "markdown", "gnmi"}
+
+// parse sorts the arguments into folder, revisions and device names.
+func (d *diffing) parse(args []string) error {
+	if !slices.Contains(forms, d.form) {
+		return fmt.Errorf("-o %s: one of %s", d.form, strings.Join(forms, ", "))
+	}
+	d.dir, d.names = splitDir(args)
+	d.base = "HEAD"
+	if len(d.names) > 0 && strings.Contains(d.names[0], "..") {
+		base, head, _ := strings.Cut(d.names[0], "..")
+		d.names = d.names[1:]
+		d.head = head
+		if base != "" {
+			d.base = base
+		}
+		if d.live {
+			return errors.New("--live compares with the files on disk; leave BASE..HEAD out")
+		}
+	}
+	return nil
+}
+
+// change is one device's difference.
+type change struct {
+	name models.DeviceName
+	plan *plan.Plan
+	err  error
+}
+
+func (d *diffing) run(ctx context.Context, out, errOut io.Writer, t term) error {
+	head, err := renderFrom(ctx, d.dir, d.head)
+	if err != nil {
+		return err
+	}
+	if len(head.Mistakes) > 0 {
+		writeMistakes(errOut, head.Mistakes)
+		return errors.New("the config repo has mistakes, so there is nothing to compare")
+	}
+	var changes []change
+	if d.live {
+		changes, err = d.againstDevices(ctx, head.Devices)
+	} else {
+		changes, err = d.againstBase(ctx, errOut, head.Devices)
+	}
+	if err != nil {
+		return err
+	}
+	return d.write(out, errOut, t, changes)
+}
+
+// againstBase compares with what the base revision renders to. A device that
+// came is compared with nothing; one that went is released and not written to.
+func (d *diffing) againstBase(ctx context.Context, errOut io.Writer, head []renderer.Device) ([]change, error) {
+	base, err := renderFrom(ctx, d.dir, d.base)
+	if err != nil {
+		return nil, err
+	}
+	if len(base.Mistakes) > 0 {
+		writeMistakes(errOut, base.Mistakes)
+		return nil, fmt.Errorf("%s has mistakes, so there is nothing to compare with", d.base)
+	}
+	kept, err := choose(head, d.names, d.selector)
+	if err != nil {
+		return nil, err
+	}
+	before := map[models.DeviceName][]byte{}
+	for _, b := range base.Devices {
+		before[b.Name] = b.Config
+	}
+	var changes []change
+	for _, h := range kept {
+		old, err := parse(before[h.Name])
+		if err != nil {
+			return nil, err
+		}
+		now, err := parse(h.Config)
+		if err != nil {
+			return nil, err
+		}
+		changes = append(changes, change{name: h.Name, plan: plan.Diff(old, now)})
+	}
+	return changes, nil
+}
+
+func parse(config []byte) (*tree.Tree, error) {
+	if len(config) == 0 {
+		return tree.Empty(tree.OpenConfig()), nil
+	}
+	return tree.Parse(tree.OpenConfig(), config)
+}
+
+// againstDevices reads each device's running config. A device that can't be read
+// is an error of its own and keeps no other from being compared.
+func (d *diffing) againstDevices(ctx context.Context, head []renderer.Device) ([]change, error) {
+	cfg, err := loadConfig(d.config)
+	if err != nil {
+		return nil, err
+	}
+	targets, err := cfg.targets()
+	if err != nil {
+		return nil, err
+	}
+	kept, err := choose(head, d.names, d.selector)
+	if err != nil {
+		return nil, err
+	}
+	const atOnce = 32
+	changes := make([]change, len(kept))
+	slots := make(chan struct{}, atOnce)
+	var wg sync.WaitGroup
+	for i, dev := range kept {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			p, err := livePlan(ctx, dev, targets)
+			changes[i] = change{name: dev.Name, plan: p, err: err}
+		})
+	}
+	wg.Wait()
+	return changes, nil
+}
+
+func livePlan(ctx context.Context, dev renderer.Device, targets map[string]target) (*plan.Plan, error) {
+	t, err := targetOf(dev.Device, targets, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	s, err := device.Dial(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	running, err := s.Running(ctx)
+	if err != nil {
+		return nil, err
+	}
+	intended, err := parse(dev.Config)
+	if err != nil {
+		return nil, err
+	}
+	return plan.DiffScoped(t.Scope, running, intended), nil
+}
+
+// write prints the differing devices and chooses the exit code.
+func (d *diffing) write(out, errOut io.Writer, t term, changes []change) error {
+	te := newTerm(errOut)
+	var differ []plan.DevicePlan
+	bad := 0
+	for _, c := range changes {
+		switch {
+		case c.err != nil:
+			bad++
+			fmt.Fprintf(errOut, "%s %s: %v\n", te.red("error:"), c.name, c.err)
+		case !c.plan.Empty():
+			differ = append(differ, plan.DevicePlan{Name: c.name, Plan: c.plan})
+		}
+	}
+	if err := d.writePlans(out, t, differ); err != nil {
+		return err
+	}
+	switch {
+	case bad > 0:
+		return fmt.Errorf("%s of %d could not be compared", count(bad, "device"), len(changes))
+	case len(differ) > 0:
+		return errNo
+	}
+	return nil
+}
+
+func (d *diffing) writePlans(out io.Writer, t term, differ []plan.DevicePlan) error {
+	if d.form == "json" {
+		return writeJSONPlans(out, differ)
+	}
+	for _, p := range differ {
+		o := plan.Options{Form: plan.Form(d.form), Color: t.colour, Title: string(p.Name)}
+		if err := p.Plan.Write(out, o); err != nil {
+			return err
+		}
+		fmt.Fprintln(out)
+	}
+	if d.form == "tree" {
+		fmt.Fprintln(out, t.bold(plan.Summary(differ)))
+	}
+	return nil
+}
+
+// writeJSONPlans writes one object, device to plan.
+func writeJSONPlans(out io.Writer, differ []plan.DevicePlan) error {
+	all := map[models.DeviceName]json.RawMessage{}
+	for _, p := range differ {
+		var b strings.Builder
+		if err := p.Plan.Write(&b, plan.Options{Form: "json"}); err != nil {
+			return err
+		}
+		all[p.Name] = json.RawMessage(b.String())
+	}
+	return printJSON(out, all)
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/setpoint-net/setpoint/models"
+	"github.com/setpoint-net/setpoint/renderer"
+)
+
+func newRender() *cobra.Command {
+	var rev, selector, out string
+	c := &cobra.Command{
+		Use:   "render [DIR] [DEVICE...]",
+		Short: "print or write the intended config of devices",
+		Long: `render prints the intended config of each device, RFC 7951 JSON, or writes it to
+FOLDER/<device>.json. The folder is made if need be; other files in it stay.
+
+It exits with 0 when it rendered, 1 with mistakes, 2 when it could not run.`,
+		RunE: func(c *cobra.Command, args []string) error {
+			dir, names := splitDir(args)
+			res, err := renderFrom(c.Context(), dir, rev)
+			if err != nil {
+				return err
+			}
+			if len(res.Mistakes) > 0 {
+				writeMistakes(c.ErrOrStderr(), res.Mistakes)
+				return errNo
+			}
+			devices, err := choose(res.Devices, names, selector)
+			if err != nil {
+				return err
+			}
+			if out != "" {
+				return writeFolder(out, devices)
+			}
+			return writeRendered(c.OutOrStdout(), devices)
+		},
+	}
+	c.Flags().StringVar(&rev, "rev", "", "render this git revision instead of the files on disk")
+	c.Flags().StringVarP(&selector, "selector", "l", "", "only devices with these labels: role=leaf,site in (lon1,lon2)")
+	c.Flags().StringVar(&out, "out", "", "write FOLDER/<device>.json instead of printing")
+	return c
+}
+
+// splitDir takes a leading folder off the arguments; without one it is the
+// current folder.
+func splitDir(args []string) (dir string, rest []string) {
+	if len(args) > 0 {
+		if fi, err := os.Stat(args[0]); err == nil && fi.IsDir() {
+			return args[0], args[1:]
+		}
+	}
+	return ".", args
+}
+
+// choose keeps the named devices and those that the selector matches; neither:
+// all.
+func choose(all []renderer.Device, names []string, selector string) ([]renderer.Device, error) {
+	match := func(renderer.Device) bool { return true }
+	if selector != "" {
+		sel, err := renderer.ParseSelector(selector)
+		if err != nil {
+			return nil, fmt.Errorf("-l %s: %w", selector, err)
+		}
+		match = func(d renderer.Device) bool { return sel.Matches(d.Labels) }
+	}
+	for _, n := range names {
+		if !slices.ContainsFunc(all, func(d renderer.Device) bool { return string(d.Name) == n }) {
+			return nil, hint(fmt.Errorf("no device %q in the config repo", n), "a folder that does not exist is read as a device's name")
+		}
+	}
+	var kept []renderer.Device
+	for _, d := range all {
+		if match(d) && (len(names) == 0 || slices.Contains(names, string(d.Name))) {
+			kept = append(kept, d)
+		}
+	}
+	if len(kept) == 0 && selector != "" {
+		return nil, fmt.Errorf("-l %s matches no device", selector)
+	}
+	return kept, nil
+}
+
+// writeRendered prints one device's config as it is, several under their names.
+func writeRendered(w io.Writer, devices []renderer.Device) error {
+	if len(devices) == 1 {
+		_, err := w.Write(indent(devices[0].Config))
+		return err
+	}
+	all := map[models.DeviceName]json.RawMessage{}
+	for _, d := range devices {
+		all[d.Name] = d.Config
+	}
+	return printJSON(w, all)
+}
+
+func writeFolder(folder string, devices []renderer.Device) error {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	var errs []error
+	for _, d := range devices {
+		errs = append(errs, os.WriteFile(filepath.Join(folder, string(d.Name)+".json"), indent(d.Config), 0o644))
+	}
+	return errors.Join(errs...)
+}
+
+func indent(config []byte) []byte {
+	var b bytes.Buffer
+	if err := json.Indent(&b, config, "", "  "); err != nil {
+		return config
+	}
+	b.WriteByte('\n')
+	return b.Bytes()
+}

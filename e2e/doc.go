@@ -1,0 +1,12 @@
+// Package e2e holds the scenarios over the whole program: the built binary as its
+// own process, real git, real gNMI over TLS against simulated targets, and a
+// listener that takes statuses and messages as the forge and the chat would. The
+// simulated targets live in the test's process, so that a test can count the Sets
+// they saw and read what they hold without asking setpoint.
+//
+// Scenarios are told with verbs (push, start, kill, await, device) and wait for
+// events with a deadline, never for time to pass. scripts_test.go runs the command
+// line as scripts; house_test.go checks the shape of the tree itself.
+//
+// It never imports a stage: what it asserts is what a user could see.
+package e2e

@@ -1,0 +1,247 @@
+package e2e
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/setpoint-net/setpoint/bus/notify/notifytest"
+	"github.com/setpoint-net/setpoint/reconciler/device/sim"
+)
+
+func TestAPushConvergesTheFleetAndSaysSo(t *testing.T) {
+	w := newWorld(t, 4)
+	w.start()
+	first := w.push(w.network("engineering", "alert"))
+	w.deployed(first)
+	for i := range w.fleet {
+		w.holds(i, `"engineering"`)
+	}
+	second := w.push(map[string]string{"network.yaml": networkYAML("operations")})
+	w.deployed(second)
+	plan, _ := w.forge.Last(second, "setpoint/plan")
+	if want := "4 devices, +4 −4 leaves: leaf01, leaf02, leaf03, leaf04"; plan.Description != want {
+		t.Errorf("the plan says %q, not %q", plan.Description, want)
+	}
+	for i, target := range w.fleet {
+		if n := target.ChangingSets(); n != 2 {
+			t.Errorf("%s saw %d changing Sets for two commits", w.name(i), n)
+		}
+	}
+	if out, code := w.setpoint("status"); code != 0 {
+		t.Errorf("status exits with %d: %s", code, out)
+	}
+	w.stop()
+	w.leaksNothing()
+}
+
+func TestDriftIsToldAndHealed(t *testing.T) {
+	w := newWorld(t, 2)
+	w.start()
+	w.deployed(w.push(w.network("engineering", "enforce, enforce: {after: 1s}")))
+	w.set(1, vlanName, `"squatters"`)
+	if m := w.message(1); !strings.Contains(m, "leaf02") || !strings.Contains(m, "squatters") {
+		t.Errorf("the alert does not name device and value: %s", m)
+	}
+	w.holds(1, `"engineering"`)
+	if m := w.message(2); !strings.Contains(m, "leaf02") {
+		t.Errorf("the all-clear does not name the device: %s", m)
+	}
+	if n := w.fleet[0].ChangingSets(); n != 1 {
+		t.Errorf("leaf01 was written to %d times; it never drifted", n)
+	}
+	w.stop()
+	w.leaksNothing()
+}
+
+func TestDriftIsOnlyToldInModeAlert(t *testing.T) {
+	w := newWorld(t, 1)
+	w.start()
+	w.deployed(w.push(w.network("engineering", "alert")))
+	sets := w.fleet[0].Sets()
+	w.set(0, vlanName, `"squatters"`)
+	w.message(1)
+	out, code := w.setpoint("status")
+	if code != 1 || !strings.Contains(out, "leaf01") || !strings.Contains(out, "squatters") {
+		t.Errorf("status exits with %d and says: %s", code, out)
+	}
+	w.set(0, vlanName, `"engineering"`)
+	if m := w.message(2); !strings.Contains(m, "leaf01") {
+		t.Errorf("the all-clear does not name the device: %s", m)
+	}
+	if n := w.fleet[0].Sets(); n != sets+2 {
+		t.Errorf("setpoint wrote %d times to a device in mode alert", n-sets-2)
+	}
+}
+
+// TestHeadsThatGoBackAndForthAreAllGenerations pushes A, B and A again faster
+// than they can be deployed.
+func TestHeadsThatGoBackAndForthAreAllGenerations(t *testing.T) {
+	w := newWorld(t, 2)
+	w.configExtra = ""
+	w.start()
+	a := w.push(w.network("engineering", "alert"))
+	w.awaitStatus(a, "setpoint/plan", func(notifytest.Status) bool { return true })
+	b := w.push(map[string]string{"network.yaml": networkYAML("operations")})
+	w.awaitStatus(b, "setpoint/plan", func(notifytest.Status) bool { return true })
+	w.git(w.clone(), "revert", "--no-edit", "HEAD")
+	w.git(w.clone(), "push", "-q", "origin", "HEAD:main")
+	c := w.git(w.clone(), "rev-parse", "HEAD")
+	w.deployed(c)
+	for i := range w.fleet {
+		w.holds(i, `"engineering"`)
+	}
+	w.await(a, "setpoint/deploy")
+	w.await(b, "setpoint/deploy")
+}
+
+// TestTheSameCommitComesBackAsANewGeneration moves the branch itself back, which
+// takes a forced push and the permission for it.
+func TestTheSameCommitComesBackAsANewGeneration(t *testing.T) {
+	w := newWorld(t, 2)
+	t.Setenv("SETPOINT_REPOSITORY_ALLOWFORCEPUSH", "true")
+	w.start()
+	a := w.push(w.network("engineering", "alert"))
+	w.deployed(a)
+	b := w.push(map[string]string{"network.yaml": networkYAML("operations")})
+	w.awaitStatus(b, "setpoint/plan", func(notifytest.Status) bool { return true })
+	w.git(w.clone(), "push", "-q", "--force", "origin", a+":main")
+	for i := range w.fleet {
+		w.holds(i, `"engineering"`)
+	}
+	w.awaitGeneration(3)
+	w.deployed(a)
+	for i, target := range w.fleet {
+		if !strings.Contains(string(target.Config()), `"engineering"`) {
+			t.Errorf("%s is not on the last head: %s", w.name(i), target.Config())
+		}
+	}
+	w.await(b, "setpoint/deploy")
+}
+
+func TestThreeMistakesTouchNothing(t *testing.T) {
+	w := newWorld(t, 2)
+	w.start()
+	w.deployed(w.push(w.network("engineering", "enforce")))
+	files := w.network("engineering", "enforce")
+	bad := w.push(map[string]string{
+		"network.yaml": strings.Replace(files["network.yaml"], "mtu: 9000", "mtu: 99999", 1),
+		"devices.yaml": strings.Replace(files["devices.yaml"], "adopt: auto", "adopts: auto", 1),
+		"drift.yaml":   strings.Replace(files["drift.yaml"], "mode: enforce", "mode: enforced", 1),
+	})
+	if s := w.await(bad, "setpoint/plan"); s.State != "failure" || !strings.Contains(s.Description, "3 mistakes") {
+		t.Errorf("the plan's status is %s: %s", s.State, s.Description)
+	}
+	if s := w.await(bad, "setpoint/deploy"); s.State != "failure" {
+		t.Errorf("the deploy's status is %s: %s", s.State, s.Description)
+	}
+	out, code := w.setpoint("validate", "net")
+	if code != 1 {
+		t.Errorf("validate exits with %d", code)
+	}
+	for _, place := range []string{"network.yaml:12:", "devices.yaml:5:", "drift.yaml:5:"} {
+		if !strings.Contains(out, place) {
+			t.Errorf("validate names no %s:\n%s", place, out)
+		}
+	}
+	for i, target := range w.fleet {
+		if n := target.ChangingSets(); n != 1 {
+			t.Errorf("%s saw %d changing Sets", w.name(i), n)
+		}
+	}
+	w.set(0, vlanName, `"squatters"`)
+	w.holds(0, `"engineering"`)
+}
+
+// TestAHundredDevicesConverge runs the targets as the README does: in a process of
+// their own, reached through the inventory that it writes.
+func TestAHundredDevicesConverge(t *testing.T) {
+	w := newWorld(t, 0)
+	w.startSim(100)
+	w.start()
+	files := w.network("engineering", "alert")
+	files["devices.yaml"] = w.read("sim/inventory.yaml")
+	sha := w.push(files)
+	w.deployed(sha)
+	s, _ := w.forge.Last(sha, "setpoint/deploy")
+	if !strings.Contains(s.Description, "100 devices") {
+		t.Errorf("the deploy says %q", s.Description)
+	}
+	if out, code := w.setpoint("devices"); code != 0 || strings.Count(out, " applied ") != 100 {
+		t.Errorf("devices exits with %d: %s", code, out)
+	}
+	w.stop()
+	w.leaksNothing()
+}
+
+// TestKilledAnywhereItArrives pulls the plug at seeded points between the push and
+// the settled fleet: at a log line, in the middle of a request to the forge, or
+// just after a device took its Set.
+func TestKilledAnywhereItArrives(t *testing.T) {
+	span := baseline(t)
+	for seed := range uint64(20) {
+		t.Run(fmt.Sprintf("seed %d of %d events", seed, span), func(t *testing.T) {
+			t.Parallel()
+			rng := rand.New(rand.NewChaCha8(sha256.Sum256(fmt.Append(nil, seed))))
+			// One draw from each twentieth of the span, so that all of it is covered.
+			point := int(seed)*span/20 + rng.IntN(max(span/20, 1)) + 1
+			killedAt(t, point)
+		})
+	}
+}
+
+// baseline counts the events of an undisturbed deploy.
+func baseline(t *testing.T) int {
+	w := newWorld(t, 3)
+	w.push(w.network("engineering", "alert"))
+	w.start()
+	sha := w.git(w.clone(), "rev-parse", "HEAD")
+	w.deployed(sha)
+	n := w.seen()
+	w.stop()
+	return n
+}
+
+func killedAt(t *testing.T, point int) {
+	w := newWorld(t, 3)
+	sha := w.push(w.network("engineering", "alert"))
+	w.killAfter(point)
+	w.start()
+	w.awaitEndOr(sha)
+	w.kill()
+	w.start()
+	w.deployed(sha)
+	w.awaitConverged()
+	w.stop()
+	w.leaksNothing()
+	for i, target := range w.fleet {
+		if n := target.ChangingSets(); n != 1 {
+			t.Errorf("%s saw %d changing Sets for one generation", w.name(i), n)
+		}
+	}
+	for _, name := range []string{"setpoint/plan", "setpoint/deploy"} {
+		finals := map[string]bool{}
+		all := w.forge.Of(sha, name)
+		for _, s := range all {
+			if s.Final() {
+				finals[s.State+" "+s.Description] = true
+			} else if len(finals) > 0 {
+				t.Errorf("%s went back to pending", name)
+			}
+		}
+		if len(finals) != 1 {
+			t.Errorf("%s had the final states %v", name, finals)
+		}
+	}
+}
+
+// refuses makes every target but the first refuse a path.
+func refuses(path string) targetConfig {
+	return func(i int, c *sim.Config) {
+		if i == 0 {
+			c.Refuse = []string{path}
+		}
+	}
+}

@@ -1,0 +1,128 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/setpoint-net/setpoint/bus/notify/notifytest"
+)
+
+// startSim runs "setpoint sim" and waits until it serves.
+func (w *world) startSim(n int) {
+	w.t.Helper()
+	c := exec.Command(binary, "sim", "--devices", fmt.Sprint(n), "--port", "0", "--dir", filepath.Join(w.dir, "sim"), "--password", "the-device-password")
+	out, err := c.StdoutPipe()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() {
+		_ = c.Process.Signal(syscall.SIGTERM)
+		_ = c.Wait()
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil || !strings.Contains(line, fmt.Sprintf("%d targets", n)) {
+		w.t.Fatalf("sim says %q, %v", line, err)
+	}
+	w.write("ca.pem", w.read("sim/ca.pem"))
+}
+
+// awaitEndOr waits until the process has ended (the plug was pulled) or the
+// commit is deployed (the point lay beyond).
+func (w *world) awaitEndOr(sha string) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.ctx, patience)
+	defer cancel()
+	go func() {
+		select {
+		case <-w.proc.done:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	_ = w.forge.Await(ctx, func([]notifytest.Status) bool {
+		last, ok := w.forge.Last(sha, "setpoint/deploy")
+		return ok && last.Final()
+	})
+}
+
+// ask gets the service's own answer over its socket.
+func (w *world) ask(path string, v any) error {
+	client := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(w.dir, "sock"))
+		},
+	}}
+	req, err := http.NewRequestWithContext(w.ctx, http.MethodGet, "http://setpoint"+path, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return errors.New(resp.Status)
+	}
+	return json.NewDecoder(resp.Body).Decode(v)
+}
+
+// state is what the scenarios read of the service's status.
+type state struct {
+	Head struct {
+		Generation int    `json:"generation"`
+		New        string `json:"new"`
+	} `json:"head"`
+	Rollout struct {
+		State     string `json:"state"`
+		Converged int    `json:"converged"`
+		Total     int    `json:"total"`
+	} `json:"rollout"`
+	Rebuilt string `json:"rebuilt"`
+}
+
+// awaitState asks until the service's answer is as wanted: it asks again at each
+// event, and at the latest after a quarter of a second.
+func (w *world) awaitState(wanted func(state) bool) state {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.ctx, patience)
+	defer cancel()
+	for {
+		next := w.next()
+		var s state
+		err := w.ask("/v1/status", &s)
+		if err == nil && wanted(s) {
+			return s
+		}
+		select {
+		case <-next:
+		case <-time.After(250 * time.Millisecond): // the last event may lie behind us
+		case <-ctx.Done():
+			w.t.Fatalf("the service never answered as wanted; last: %+v, %v\n%s", s, err, w.proc.text())
+		}
+	}
+}
+
+func (w *world) awaitGeneration(n int) {
+	w.t.Helper()
+	w.awaitState(func(s state) bool { return s.Head.Generation >= n })
+}
+
+func (w *world) awaitConverged() {
+	w.t.Helper()
+	w.awaitState(func(s state) bool { return s.Rollout.State == "done" })
+}
