@@ -20,6 +20,9 @@ const (
 	maxUnknown = 100_000 // unknown nodes told
 )
 
+// errTooMany ends reading.
+var errTooMany = errors.New("too many mistakes")
+
 // Error is one mistake in a tree's JSON, at the place where it is. For JSON that is
 // none, Path is how far reading got.
 type Error struct {
@@ -84,6 +87,7 @@ type parser struct {
 	scratch  []*Value // members of all that is open
 	mistakes []mistake
 	unknown  []mistake
+	nameless []*Value // entries left out because a key's value is none of its type
 }
 
 // frame is one step of the place. An entry's keys are known when it has been read;
@@ -127,6 +131,9 @@ func (p *parser) tree() (*Tree, error) {
 	}
 	root := p.value()
 	if err := p.object(root, p.schema.Root); err != nil {
+		if errors.Is(err, errTooMany) {
+			err = p.errors()
+		}
 		return nil, err
 	}
 	if p.next(); p.i < len(p.s) {
@@ -143,8 +150,8 @@ func (p *parser) errors() error {
 	for _, m := range p.mistakes {
 		all = append(all, &Error{m.path(), m.msg})
 	}
-	if len(all) == maxErrs {
-		all = append(all, &Error{Msg: "there may be more mistakes than are told"})
+	if len(all) >= maxErrs {
+		all = append(all, &Error{Msg: "there may be more mistakes: reading ended here"})
 	}
 	return errors.Join(all...)
 }
@@ -156,18 +163,13 @@ func (p *parser) syntax(msg string) error {
 }
 
 func (p *parser) mistake(format string, args ...any) {
-	if len(p.mistakes) < maxErrs {
-		p.mistakes = append(p.mistakes, mistake{slices.Clone(p.at), fmt.Sprintf(format, args...)})
-	}
+	p.mistakes = append(p.mistakes, mistake{slices.Clone(p.at), fmt.Sprintf(format, args...)})
 }
 
-// strange notes what a strict reader does not bear and a lenient one leaves out.
-func (p *parser) strange(err error) {
-	switch {
-	case !p.lenient:
-		p.mistake("%v", err)
-	case len(p.unknown) < maxUnknown:
-		p.unknown = append(p.unknown, mistake{slices.Clone(p.at), err.Error()})
+// leaveOut notes what a lenient reader leaves out.
+func (p *parser) leaveOut(reason string) {
+	if len(p.unknown) < maxUnknown {
+		p.unknown = append(p.unknown, mistake{slices.Clone(p.at), reason})
 	}
 }
 
@@ -208,6 +210,9 @@ func (p *parser) object(v *Value, n *Node) error {
 	p.scratch = p.scratch[:base]
 	if n.Kind == List {
 		keys, missing := p.entryKeys(n, members)
+		if keys == nil && slices.Contains(p.nameless, v) {
+			return nil
+		}
 		if keys == nil {
 			p.mistake("an entry without its key %s", missing)
 			return nil
@@ -236,7 +241,11 @@ func (p *parser) sorted(members []*Value) []*Value {
 func (p *parser) member(n *Node, name string) error {
 	c := n.Child(name)
 	if c == nil {
-		p.strange(unknownChild(n, name))
+		if p.lenient {
+			p.leaveOut("no config node of the schema")
+		} else {
+			p.mistake("%v", unknownChild(n, name))
+		}
 		return p.skip(len(p.at))
 	}
 	p.at[len(p.at)-1].name = c.Name
@@ -331,7 +340,7 @@ func (p *parser) leafList(n *Node) error {
 	slices.SortFunc(inOrder, compareScalars)
 	for i := 1; i < len(inOrder); i++ {
 		if inOrder[i] == inOrder[i-1] {
-			p.mistake("%s stands twice", inOrder[i]) // RFC 7950 section 7.7
+			p.mistake("%s stands twice", n.Type.Final.text(inOrder[i])) // RFC 7950 section 7.7
 		}
 	}
 	p.scratch = append(p.scratch, p.leaf(n, "["+strings.Join(all, ",")+"]"))
@@ -350,13 +359,25 @@ func (p *parser) scalar(n *Node) (string, error) {
 	}
 	text, err := n.Type.Final.canonical(tok, p.lenient)
 	if err != nil {
-		if n.Secret {
-			err = errors.New("not a value of its type")
-		}
-		p.strange(err)
+		p.wrong(n, err)
 		return "", nil
 	}
 	return text, nil
+}
+
+// wrong notes that a leaf's value is none of its type.
+func (p *parser) wrong(n *Node, err error) {
+	if n.Secret {
+		err = errors.New("not a value of its type")
+	}
+	if !p.lenient {
+		p.mistake("%v", err)
+		return
+	}
+	p.leaveOut(err.Error())
+	if n.key > 0 {
+		p.nameless = append(p.nameless, p.at[len(p.at)-2].entry)
+	}
 }
 
 // misshapen notes that something else stands where want should, and passes it over.
@@ -386,6 +407,9 @@ func (p *parser) each(end byte, read func() error) error {
 	for {
 		if err := read(); err != nil {
 			return err
+		}
+		if len(p.mistakes) >= maxErrs {
+			return errTooMany
 		}
 		switch p.next() {
 		case ',':

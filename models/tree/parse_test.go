@@ -144,6 +144,9 @@ func TestParseBoundsDepthSizeAndMistakes(t *testing.T) {
 func TestParseLenientLeavesOutWhatTheSchemaHasNot(t *testing.T) {
 	tree, unknown, err := ParseLenient(OpenConfig(), []byte(`{
 		"vendor-x:feature": {"deep": [1, {"a": "b"}]},
+		"network-instances": {"network-instance": [{"name": "n", "protocols": {"protocol": [
+			{"identifier": "vendor-x:MAGIC", "name": "m", "bgp": {"neighbors": {"neighbor": [{"neighbor-address": "192.0.2.1"}]}}},
+			{"identifier": "oc-pol-types:BGP", "name": "b"}]}}]},
 		"openconfig-interfaces:interfaces": {"interface": [{
 			"name": "Ethernet1",
 			"state": {"mtu": 1500},
@@ -153,7 +156,8 @@ func TestParseLenientLeavesOutWhatTheSchemaHasNot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"openconfig-interfaces:interfaces":{"interface":[{"config":{"mtu":1500,"name":"Ethernet1","type":"iana-if-type:ethernetCsmacd"},"name":"Ethernet1"}]}}`
+	want := `{"openconfig-interfaces:interfaces":{"interface":[{"config":{"mtu":1500,"name":"Ethernet1","type":"iana-if-type:ethernetCsmacd"},"name":"Ethernet1"}]},` +
+		`"openconfig-network-instance:network-instances":{"network-instance":[{"name":"n","protocols":{"protocol":[{"identifier":"openconfig-policy-types:BGP","name":"b"}]}}]}}`
 	if got := string(tree.Canonical()); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
@@ -166,6 +170,7 @@ func TestParseLenientLeavesOutWhatTheSchemaHasNot(t *testing.T) {
 	}
 	wantPaths := []string{
 		"/vendor-x:feature",
+		"/network-instances/network-instance[name=n]/protocols/protocol/identifier",
 		"/interfaces/interface[name=Ethernet1]/state",
 		"/interfaces/interface[name=Ethernet1]/config/vendor-x:speed",
 		"/interfaces/interface[name=Ethernet1]/config/loopback-mode",
@@ -183,7 +188,7 @@ func TestParseLenientRefusesWhatCannotBeActedOn(t *testing.T) {
 		"duplicates":      `{"interfaces": {"interface": [{"name": "Ethernet1"}, {"name": "Ethernet1"}]}}`,
 		"no object":       `null`,
 		"nothing":         ``,
-		"an unknown key":  `{"network-instances": {"network-instance": [{"name": "n", "protocols": {"protocol": [{"identifier": "vendor-x:MAGIC", "name": "m"}]}}]}}`,
+		"half a key":      `{"network-instances": {"network-instance": [{"name": "n", "protocols": {"protocol": [{"identifier": "BGP"}]}}]}}`,
 		"a wrong leaf":    `{"system": {"config": {"hostname": {"a": 1}}}}`,
 		"a double member": `{"system": {"config": {"hostname": "a"}}, "openconfig-system:system": {}}`,
 	} {

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -112,30 +113,31 @@ func (t *Type) signed() bool { return t.Kind <= Int64 }
 func (t *Type) integral() bool { return t.Kind <= Uint64 }
 
 // integer returns the canonical form of a decimal number that t can hold: no plus
-// sign, no leading zeros (RFC 7950 section 9.2.2).
+// sign, no leading zeros, zero without a sign (RFC 7950 section 9.2.2).
 func (t *Type) integer(s string) (string, error) {
-	digits := strings.TrimPrefix(s, "+")
-	if digits == "" || strings.Trim(strings.TrimPrefix(digits, "-"), "0123456789") != "" || digits == "-" || strings.HasPrefix(s, "+-") {
-		return "", fmt.Errorf("%s: want a whole number", cut(s))
+	negative := strings.HasPrefix(s, "-")
+	number := strings.TrimLeft(s, "0")
+	if negative || strings.HasPrefix(s, "+") {
+		number = strings.TrimLeft(s[1:], "0")
 	}
-	var out string
+	switch {
+	case strings.Trim(number, "0123456789") != "" || s == "" || s == "-" || s == "+":
+		return "", fmt.Errorf("%s: want a whole number", cut(s))
+	case number == "":
+		number = "0"
+	case negative:
+		number = "-" + number
+	}
 	var err error
 	if t.signed() {
-		var n int64
-		n, err = strconv.ParseInt(digits, 10, t.bits())
-		out = strconv.FormatInt(n, 10)
+		_, err = strconv.ParseInt(number, 10, t.bits())
 	} else {
-		var n uint64
-		n, err = strconv.ParseUint(strings.Replace(digits, "-0", "0", 1), 10, t.bits())
-		out = strconv.FormatUint(n, 10)
+		_, err = strconv.ParseUint(number, 10, t.bits())
 	}
 	if err != nil {
 		return "", fmt.Errorf("%s: does not fit %s", cut(s), t.Kind)
 	}
-	if out == s {
-		return s, nil // no second copy is kept
-	}
-	return out, nil
+	return number, nil
 }
 
 // canonicalDecimal keeps RFC 7951 section 6.1 and RFC 7950 section 9.3.2: a string
@@ -148,29 +150,26 @@ func (t *Type) canonicalDecimal(tok token) (string, error) {
 	} else if tok.kind != numberToken {
 		return "", fmt.Errorf("%s: want a decimal number", tok.shown())
 	}
-	number := strings.TrimPrefix(s, "+")
-	negative := strings.HasPrefix(number, "-")
-	whole, fraction, pointed := strings.Cut(strings.TrimPrefix(number, "-"), ".")
-	if whole == "" || pointed && fraction == "" || strings.Trim(whole+fraction, "0123456789") != "" || strings.HasPrefix(s, "+-") {
+	sign, number := "", s
+	if strings.HasPrefix(s, "-") || strings.HasPrefix(s, "+") {
+		sign, number = strings.TrimPrefix(s[:1], "+"), s[1:]
+	}
+	whole, fraction, pointed := strings.Cut(number, ".")
+	if whole == "" || pointed && fraction == "" || strings.Trim(whole+fraction, "0123456789") != "" {
 		return "", fmt.Errorf("%s: want a decimal number", cut(s))
 	}
 	whole, fraction = strings.TrimLeft(whole, "0"), strings.TrimRight(fraction, "0")
 	if len(fraction) > t.FractionDigits {
 		return "", fmt.Errorf("%s: more than %d digits after the point", cut(s), t.FractionDigits)
 	}
-	if _, err := strconv.ParseInt(whole+fraction+strings.Repeat("0", t.FractionDigits-len(fraction)), 10, 64); err != nil && whole+fraction != "" {
+	if whole+fraction == "" {
+		return `"0.0"`, nil
+	}
+	scaled := sign + whole + fraction + strings.Repeat("0", t.FractionDigits-len(fraction))
+	if _, err := strconv.ParseInt(scaled, 10, 64); err != nil {
 		return "", fmt.Errorf("%s: does not fit decimal64", cut(s))
 	}
-	if whole == "" {
-		whole = "0"
-	}
-	if fraction == "" {
-		fraction = "0"
-	}
-	if negative && (whole != "0" || fraction != "0") {
-		whole = "-" + whole
-	}
-	return `"` + whole + "." + fraction + `"`, nil
+	return `"` + sign + cmp.Or(whole, "0") + "." + cmp.Or(fraction, "0") + `"`, nil
 }
 
 // canonicalIdentity qualifies an identity by the module that defines it, which
@@ -299,34 +298,36 @@ func (t *Type) canonicalUnionString(tok token, lenient bool) (string, error) {
 			}
 		}
 	}
-	numeric := tok.str != "" && strings.Trim(tok.str, "+-.0123456789") == ""
+	numeric := strings.Trim(tok.str, "+-.0123456789") == ""
 	text := false
 	for _, m := range t.members {
-		switch {
-		case m.Kind == String:
-			text = true
-			if !numeric || m.matches(tok.str) {
-				return tok.quoted(), nil
-			}
-		case m.Kind == Binary:
-			if s, err := canonicalBinary(tok); err == nil {
-				return s, nil
-			}
-		case numeric && m.integral():
-			number := token{kind: numberToken, text: tok.str}
-			if s, err := m.canonicalInt(number); err == nil {
-				return s, nil
-			}
-		case numeric && m.Kind == Decimal64:
-			if s, err := m.canonicalDecimal(tok); err == nil {
-				return s, nil
-			}
+		text = text || m.Kind == String
+		if m.Kind == String && (!numeric || m.matches(tok.str)) {
+			return tok.quoted(), nil
+		}
+	}
+	for _, m := range t.members {
+		if s, err := m.fromDigits(tok); err == nil {
+			return s, nil
 		}
 	}
 	if text {
-		return tok.quoted(), nil
+		return tok.quoted(), nil // which pattern it breaks is ygot's to say
 	}
 	return "", fmt.Errorf("%s: want %s", tok.shown(), t.wants())
+}
+
+// fromDigits takes a string for a number, or for binary data.
+func (t *Type) fromDigits(tok token) (string, error) {
+	switch {
+	case t.integral():
+		return t.canonicalInt(token{kind: numberToken, text: tok.str})
+	case t.Kind == Decimal64:
+		return t.canonicalDecimal(tok)
+	case t.Kind == Binary:
+		return canonicalBinary(tok)
+	}
+	return "", errors.New("no number")
 }
 
 // matches says whether a string type's patterns take s.
