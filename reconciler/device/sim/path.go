@@ -117,13 +117,15 @@ func (s *schema) patterns(elems []*gnmi.PathElem) ([][]step, error) {
 	if err := x.expand(s, elems, nil); err != nil {
 		return nil, err
 	}
-	if len(x.out) == 0 && x.err == nil {
-		x.err = fmt.Errorf("%s: %w", x.text, errUnknownNode)
-	}
-	if len(x.out) == 0 {
+	switch {
+	case len(x.out) > 0:
+		return x.out, nil
+	case x.err != nil:
 		return nil, x.err
+	case x.parent != nil:
+		return nil, fmt.Errorf("%s: %q below %s: %w", x.text, brief(x.missing), x.parent.path(), errUnknownNode)
 	}
-	return x.out, nil
+	return nil, fmt.Errorf("%s: %w", x.text, errUnknownNode)
 }
 
 type expansion struct {
@@ -131,7 +133,10 @@ type expansion struct {
 	tries int
 	out   [][]step
 	ends  map[*schema][][]step // out by the node that they name
-	err   error                // why the last branch led nowhere
+	err   error                // why keys did not fit, in the last branch where they did not
+
+	parent  *schema // where the last name led nowhere
+	missing string
 }
 
 func (x *expansion) expand(at *schema, elems []*gnmi.PathElem, done []step) error {
@@ -154,7 +159,7 @@ func (x *expansion) expand(at *schema, elems []*gnmi.PathElem, done []step) erro
 	default:
 		next := at.child(name)
 		if next == nil {
-			x.err = fmt.Errorf("%s: %q below %s: %w", x.text, brief(name), at.path(), errUnknownNode)
+			x.parent, x.missing = at, name
 			return nil
 		}
 		return x.into(next, e, elems[1:], done)
