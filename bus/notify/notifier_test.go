@@ -127,11 +127,13 @@ func TestNotifierTellsAPushFromReceiptToConverged(t *testing.T) {
 		expect(t, "converged", got, "a deploy success 2 devices converged")
 
 		h.head(2, "b")
+		settle()
 		h.render(2, commit("b"), a, map[string][]byte{"leaf01": config(t, "10=OPS", ""), "leaf02": config(t, "10=ENG", "")})
 		put(h, h.rollouts, "2", models.Rollout{Generation: 2, Commit: commit("b"), State: models.RolloutIncomplete, Total: 2, Converged: 1, Deferred: []models.DeviceNote{{Device: "leaf01", Reason: "unreachable: connection refused"}}})
 		settle()
 		got, _ = e.heard()
-		expect(t, "deferred", got, "b plan success 1 device, +1 −1 leaves: leaf01", "b deploy error 1/2 devices, 1 deferred: leaf01 unreachable: connection refused")
+		expect(t, "deferred", got, "b plan pending received", "b deploy pending waits for the plan",
+			"b plan success 1 device, +1 −1 leaf: leaf01", "b deploy error 1/2 devices, 1 deferred: leaf01 unreachable: connection refused")
 		h.rollout(2, "b", models.RolloutDone, 2, 0)
 		settle()
 		got, _ = e.heard()
@@ -162,6 +164,7 @@ func TestNotifierLetsTheHigherGenerationOfACommitWin(t *testing.T) {
 			"a plan success 1 device, +3 −0 leaves: leaf01", "a deploy error superseded by bbbbbbb before every device converged",
 			"b plan error superseded by bbbbbbb before it was rendered", "b deploy error superseded by bbbbbbb before it was rendered")
 		h.head(3, "a")
+		settle()
 		h.render(3, commit("a"), a, configs)
 		h.rollout(3, "a", models.RolloutDone, 2, 0)
 		settle()
@@ -211,7 +214,7 @@ func TestNotifierOwesALastWordAlsoWithoutTheBlobs(t *testing.T) {
 		defer stop()
 		settle()
 		got, _ := e.heard()
-		expect(t, "swept", got, "a plan pending rendered, comparing with the generation before",
+		expect(t, "swept", got,
 			"a plan success rendered 3 devices; the difference cannot be shown", "a deploy pending 0/3 devices",
 			"b plan failure the intent has mistakes", "b deploy failure not deployed: 1 mistake")
 	})
@@ -297,6 +300,62 @@ func TestNotifierTellsThatTheStoreIsFull(t *testing.T) {
 	})
 }
 
+func TestNotifierPostsWhatAFullStoreCannotKeep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, e := smallHouse(t, 1<<20), &ears{}
+		var log logbook
+		n := h.notifier(e)
+		n.Log = log.logger()
+		stop := start(t, n)
+		defer stop()
+		settle()
+		full, empty := h.fill()
+		n.Unrecorded(t.Context(), models.Head{Generation: 1, Branch: "main", New: commit("a")}, full)
+		settle()
+		got, _ := e.heard()
+		if len(got) != 2 || !strings.Contains(got[0], "the store is full") {
+			t.Errorf("%q", got)
+		}
+		if _, rev, err := h.slots.Get(t.Context(), "status/github/acme/network/"+commit("a")+"/setpoint/plan"); rev != 0 || err != nil {
+			t.Errorf("stored as %d, %v: the store is not full", rev, err)
+		}
+		empty()
+		time.Sleep(outagePause)
+		synctest.Wait()
+		if s, _, err := h.slots.Get(t.Context(), "status/github/acme/network/"+commit("a")+"/setpoint/plan"); err != nil || s.due() || !s.valid() {
+			t.Errorf("with room again: %+v, %v", s, err)
+		}
+		got, _ = e.heard()
+		expect(t, "once more", got)
+	})
+}
+
+// fill writes rows until the tables take no more, and says how to undo it.
+func (h *house) fill() (full error, empty func()) {
+	h.t.Helper()
+	junk := bus.TableOf[string](h.bus, "junk")
+	revs := map[string]uint64{}
+	for size := 64 << 10; size > 0; size /= 2 {
+		for full = nil; full == nil; {
+			k := fmt.Sprint(len(revs))
+			var rev uint64
+			if rev, full = junk.Update(context.Background(), k, strings.Repeat("x", size), 0); full == nil {
+				revs[k] = rev
+			}
+		}
+		if !errors.Is(full, bus.ErrFull) {
+			h.t.Fatal(full)
+		}
+	}
+	return full, func() {
+		for k, rev := range revs {
+			if err := junk.Delete(context.Background(), k, rev); err != nil {
+				h.t.Fatal(err)
+			}
+		}
+	}
+}
+
 func TestNotifierTellsEachTransitionOfAnEpisodeOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, e := newHouse(t), &ears{}
@@ -333,13 +392,22 @@ func TestNotifierTellsEachTransitionOfAnEpisodeOnce(t *testing.T) {
 		_, got = e.heard()
 		expect(t, "closed", got, "leaf01: drift has ended: healed")
 		stop()
+		all, err := h.slots.All(t.Context())
+		if err != nil || len(all) != 1 {
+			t.Fatal(all, err)
+		}
+		for k, s := range all { // a week and a day later
+			s.Value.Updated = s.Value.Updated.Add(-8 * 24 * time.Hour)
+			put(h, h.slots, k, s.Value)
+		}
 		stop = start(t, h.notifier(e))
-		time.Sleep(8 * 24 * time.Hour)
-		synctest.Wait()
+		settle()
 		if all, err := h.slots.All(t.Context()); err != nil || len(all) != 0 {
 			t.Errorf("a week later: %v %v", all, err)
 		}
 		stop()
+		ep.Opened, ep.Closed = ep.Opened.Add(-8*24*time.Hour), ep.Closed.Add(-8*24*time.Hour)
+		put(h, h.episodes, "leaf01", ep)
 		stop = start(t, h.notifier(e)) // the row of the closed episode is still there
 		settle()
 		_, got = e.heard()
@@ -386,9 +454,10 @@ func TestNotifierTellsNoObservedDrift(t *testing.T) {
 func TestNotifierDoesNotDigUpOldNews(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, e := newHouse(t), &ears{}
-		h.render(1, commit("a"), models.Render{}, map[string][]byte{"leaf01": config(t, "10=ENG", "")}) // at noon()
-		put(h, h.rollouts, "1", models.Rollout{Generation: 1, Commit: commit("a"), State: models.RolloutDone, Started: noon()})
-		time.Sleep(time.Until(noon().Add(2 * tooLate)))
+		r := h.render(1, commit("a"), models.Render{}, map[string][]byte{"leaf01": config(t, "10=ENG", "")})
+		r.Time = time.Now().Add(-2 * tooLate)
+		put(h, h.renders, "1", r)
+		put(h, h.rollouts, "1", models.Rollout{Generation: 1, Commit: commit("a"), State: models.RolloutDone, Started: r.Time})
 		stop := start(t, h.notifier(e))
 		defer stop()
 		settle()

@@ -48,7 +48,13 @@ func noon() time.Time { return time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC) }
 
 func newHouse(t testing.TB) *house {
 	t.Helper()
-	b, err := bus.Open(t.Context(), bus.Config{Dir: filepath.Join(t.TempDir(), "store")})
+	return smallHouse(t, 0)
+}
+
+// smallHouse is a house whose store holds so many bytes.
+func smallHouse(t testing.TB, store int64) *house {
+	t.Helper()
+	b, err := bus.Open(t.Context(), bus.Config{Dir: filepath.Join(t.TempDir(), "store"), MaxStore: store})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,6 +46,11 @@ type facts struct {
 	By         string           // the newer commit that keeps this one from going on; "" if none
 }
 
+// described says whether blobs tell more about the rendering.
+func (f facts) described() bool {
+	return f.Render != nil && (f.Render.State == models.Rendered || f.Render.State == models.RenderMistakes)
+}
+
 // project is the two statuses of one generation: always the same for the same
 // facts, pending only while something is still going to happen.
 func project(f facts) (pl, deploy Status) {

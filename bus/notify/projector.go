@@ -156,25 +156,23 @@ func (p *projector) project() {
 
 // statuses claims a commit's two statuses.
 func (p *projector) statuses(f facts) {
-	told := p.settled(f)
-	if !told && p.describes(f) {
+	if p.old(f) && !p.known(f) {
+		return
+	}
+	settled := p.settled(f)
+	if !settled && f.described() {
 		d, ok := p.told[renderKey(*f.Render)]
 		if !ok {
 			p.ask(job{key: renderKey(*f.Render), render: *f.Render})
+			settled = true // in a moment
 		}
 		f.Plan, f.Mistakes = d.plan, d.mistakes
-		if !ok && f.Render.State == models.RenderMistakes {
-			return
-		}
 	}
 	pl, deploy := project(f)
-	if pl.final() && deploy.final() && p.old(f) && !p.known(f) {
-		return
-	}
-	if !told {
+	if !settled {
 		p.claim(f, pl)
 	}
-	if !told || f.Rollout != nil || f.Render.State == models.Rendered || f.Render.State == models.RenderSkipped {
+	if !settled || f.Render.State != models.RenderMistakes {
 		p.claim(f, deploy)
 	}
 }
@@ -203,17 +201,15 @@ func (p *projector) settled(f facts) bool {
 	return false
 }
 
-// describes says whether the statuses need what blobs tell.
-func (p *projector) describes(f facts) bool {
-	return f.Render != nil && (f.Render.State == models.Rendered || f.Render.State == models.RenderMistakes)
-}
-
 func renderKey(r models.Render) string {
 	return strings.Join([]string{strconv.FormatUint(uint64(r.Generation), 10), string(r.State), string(r.BaseHash), string(r.Manifest), string(r.Mistakes)}, " ")
 }
 
-// old says whether a generation's last news is old news.
+// old says whether all about a commit was over long ago.
 func (p *projector) old(f facts) bool {
+	if _, deploy := project(f); !deploy.final() {
+		return false
+	}
 	var at time.Time
 	if f.Render != nil {
 		at = later(at, f.Render.Time)
