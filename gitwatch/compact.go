@@ -21,7 +21,6 @@ import (
 const (
 	defaultPacks = 64     // packs a mirror may have before small ones are merged
 	mergeAtMost  = 50_000 // objects in one merge
-	deltaWindow  = 10     // objects that each is compared with for a delta, as for git
 )
 
 // pack is one pack of the mirror and the objects in it.
@@ -130,7 +129,9 @@ func (m *mirror) merge(packs []pack) (plumbing.Hash, error) {
 		disk.abandon()
 		return plumbing.ZeroHash, err
 	}
-	hash, err := packfile.NewEncoder(out, store, false).Encode(objects, deltaWindow)
+	// No new deltas (a window of 0): the packs of pushes hold next to none, and
+	// go-git looks for them on several goroutines over a store that is for one.
+	hash, err := packfile.NewEncoder(out, store, false).Encode(objects, 0)
 	if closed := out.Close(); err == nil {
 		err = closed
 	}
