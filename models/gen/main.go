@@ -49,7 +49,7 @@ func run(ctx context.Context, yang, oc, tree string) error {
 	if err != nil {
 		return fmt.Errorf("generate package oc: %w", err)
 	}
-	schema, err := treeSchema(yang)
+	schema, err := treeSchema(yang, seeds)
 	if err != nil {
 		return fmt.Errorf("generate the tree's schema: %w", err)
 	}

@@ -65,8 +65,10 @@ type treeBuilder struct {
 	root  *nodeJSON
 }
 
-func treeSchema(dir string) ([]byte, error) {
-	modules, err := readModules(dir)
+// treeSchema reads the seed modules, and what they import, from dir and returns the
+// zipped schema of their config nodes.
+func treeSchema(dir string, seeds []string) ([]byte, error) {
+	modules, err := readModules(dir, seeds)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +93,7 @@ func treeSchema(dir string) ([]byte, error) {
 }
 
 // readModules returns the seeds and all they import, but what is excluded.
-func readModules(dir string) (map[string]*yang.Module, error) {
+func readModules(dir string, seeds []string) (map[string]*yang.Module, error) {
 	ms := yang.NewModules()
 	ms.AddPath(dir)
 	for _, s := range seeds {

@@ -12,8 +12,8 @@ import (
 	"strconv"
 )
 
-// ocSchemaFile is the schema that package oc embeds: ygot's own form, a JSON
-// object of goyang entries by struct name, trimmed and zipped.
+// ocSchemaFile is the schema that package oc embeds, in ygot's own form: the fake
+// root as a goyang entry in JSON, trimmed and zipped.
 const ocSchemaFile = "schema.json.gz"
 
 const embedSource = `package oc
