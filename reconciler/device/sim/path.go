@@ -22,7 +22,8 @@ var errUnknownNode = errors.New("not in the models")
 // elems is the absolute path of a request: prefix and path, one after the other
 // (gNMI 2.4.1). It refuses what would otherwise be read as something else.
 func elems(prefix, path *gnmi.Path) ([]*gnmi.PathElem, error) {
-	if len(prefix.GetElement()) > 0 || len(path.GetElement()) > 0 { //nolint:staticcheck // refused, not used
+	//lint:ignore SA1019 the deprecated field must be refused: a path that only has it would read as the root
+	if len(prefix.GetElement())+len(path.GetElement()) > 0 {
 		return nil, status.Error(codes.InvalidArgument, "path uses the deprecated field element")
 	}
 	if path.GetTarget() != "" {

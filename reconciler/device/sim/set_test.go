@@ -197,7 +197,7 @@ func TestRefusals(t *testing.T) {
 		"partial keys":            {replace("/acl/acl-sets/acl-set[name=A]", `{"name":"A","type":"ACL_IPV4"}`), codes.InvalidArgument, "all its keys"},
 		"wildcard key to write":   {update("/interfaces/interface[name=*]/config/mtu", "1"), codes.InvalidArgument, "all its keys"},
 		"wildcard name to write":  {update("/*", `{}`), codes.InvalidArgument, "wildcard"},
-		"deprecated path":         {&gnmi.SetRequest{Delete: []*gnmi.Path{{Element: []string{"interfaces"}}}}, codes.InvalidArgument, "element"}, //nolint:staticcheck // refused
+		"deprecated path":         {&gnmi.SetRequest{Delete: []*gnmi.Path{{Element: []string{"interfaces"}}}}, codes.InvalidArgument, "element"},
 		"target in a path":        {&gnmi.SetRequest{Delete: []*gnmi.Path{{Target: "x"}}}, codes.InvalidArgument, "target"},
 		"foreign origin":          {&gnmi.SetRequest{Delete: []*gnmi.Path{{Origin: "cli"}}}, codes.Unimplemented, "cli"},
 		"origin twice":            {&gnmi.SetRequest{Prefix: &gnmi.Path{Origin: "openconfig"}, Delete: []*gnmi.Path{{Origin: "openconfig"}}}, codes.InvalidArgument, "origin"},

@@ -103,7 +103,7 @@ func (t *Target) Serve(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
-// server is sized for many targets in one process: small buffers, shared.
+// server is sized for many targets in one process: small buffers.
 func (t *Target) server() *grpc.Server {
 	opts := []grpc.ServerOption{
 		grpc.UnaryInterceptor(t.authUnary),
@@ -111,7 +111,6 @@ func (t *Target) server() *grpc.Server {
 		grpc.MaxRecvMsgSize(64 << 20),
 		grpc.ReadBufferSize(4 << 10),
 		grpc.WriteBufferSize(4 << 10),
-		grpc.SharedWriteBuffer(true),
 		grpc.WaitForHandlers(true),
 		grpc.ConnectionTimeout(10 * time.Second),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
