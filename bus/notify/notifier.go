@@ -81,7 +81,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 func (n *Notifier) Refused(ctx context.Context, h models.Head, err error) {
 	n.setUp()
 	n.logger().WarnContext(ctx, "head refused", "branch", h.Branch, "commit", h.New, "err", err)
-	n.outside(h, "refused: "+err.Error(), true)
+	n.outside(h, err.Error(), true)
 }
 
 // Unrecorded tells on the commit that the bus could not take the head, from memory

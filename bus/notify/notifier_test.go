@@ -24,7 +24,6 @@ type ears struct {
 	statuses []string // "<c> <context> <state> <description>", c the commit's first character
 	messages []string // titles
 	codes    []string
-	deaf     error
 }
 
 func (e *ears) String() string { return "github/acme/network" }
@@ -32,9 +31,6 @@ func (e *ears) String() string { return "github/acme/network" }
 func (e *ears) Post(_ context.Context, s Status) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.deaf != nil {
-		return e.deaf
-	}
 	e.statuses = append(e.statuses, s.SHA[:1]+" "+strings.TrimPrefix(s.Context, "setpoint/")+" "+s.State+" "+s.Description)
 	return nil
 }
@@ -55,12 +51,6 @@ func (e *ears) heard() (statuses, messages []string) {
 	e.statuses, e.messages = nil, nil
 	slices.Sort(statuses)
 	return statuses, messages
-}
-
-func (e *ears) stop(err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.deaf = err
 }
 
 func (h *house) notifier(e *ears) *Notifier {
@@ -252,14 +242,14 @@ func TestNotifierTellsARefusedHeadOnceUntilItIsTaken(t *testing.T) {
 		e.heard()
 		forced := models.Head{Branch: "main", Old: commit("b"), New: commit("a"), Forced: true}
 		for range 3 {
-			n.Refused(t.Context(), forced, errors.New("forced push from bbbbbbb; allowForcePush is off"))
+			n.Refused(t.Context(), forced, errors.New("force push of main refused"))
 			settle()
 		}
 		got, _ := e.heard()
-		expect(t, "refused", got, "a plan error refused: forced push from bbbbbbb; allowForcePush is off", "a deploy error refused: forced push from bbbbbbb; allowForcePush is off")
+		expect(t, "refused", got, "a plan error force push of main refused", "a deploy error force push of main refused")
 		stop()
 		n = h.notifier(e)
-		n.Refused(t.Context(), forced, errors.New("forced push from bbbbbbb; allowForcePush is off")) // before Run
+		n.Refused(t.Context(), forced, errors.New("force push of main refused")) // before Run
 		stop = start(t, n)
 		settle()
 		got, _ = e.heard()
@@ -309,7 +299,7 @@ func TestNotifierPostsWhatAFullStoreCannotKeep(t *testing.T) {
 		stop := start(t, n)
 		defer stop()
 		settle()
-		full, empty := h.fill()
+		empty, full := h.fill()
 		n.Unrecorded(t.Context(), models.Head{Generation: 1, Branch: "main", New: commit("a")}, full)
 		settle()
 		got, _ := e.heard()
@@ -331,7 +321,7 @@ func TestNotifierPostsWhatAFullStoreCannotKeep(t *testing.T) {
 }
 
 // fill writes rows until the tables take no more, and says how to undo it.
-func (h *house) fill() (full error, empty func()) {
+func (h *house) fill() (empty func(), full error) {
 	h.t.Helper()
 	junk := bus.TableOf[string](h.bus, "junk")
 	revs := map[string]uint64{}
@@ -347,13 +337,13 @@ func (h *house) fill() (full error, empty func()) {
 			h.t.Fatal(full)
 		}
 	}
-	return full, func() {
+	return func() {
 		for k, rev := range revs {
 			if err := junk.Delete(context.Background(), k, rev); err != nil {
 				h.t.Fatal(err)
 			}
 		}
-	}
+	}, full
 }
 
 func TestNotifierTellsEachTransitionOfAnEpisodeOnce(t *testing.T) {

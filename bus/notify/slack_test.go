@@ -86,7 +86,10 @@ func TestSlackTakesAnyLengthAndAnyText(t *testing.T) {
 func TestSlackNeverNamesItsURL(t *testing.T) {
 	double, s := channel(t)
 	for _, f := range []notifytest.Failure{
-		{Code: 404, Body: "no_service at " + hook}, {Code: 403, Body: "invalid_token"}, {Code: 500, Body: s.URL}, {},
+		{Code: 404, Body: "no_service at " + hook},
+		{Code: 403, Body: "invalid_token"},
+		{Code: 500, Body: s.URL},
+		{},
 		{Code: 302, Header: http.Header{"Location": {s.URL}}},
 	} {
 		double.Fail(func(*http.Request) *notifytest.Failure { return &f })

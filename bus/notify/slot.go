@@ -1,8 +1,6 @@
 package notify
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"time"
 
 	"github.com/setpoint-net/setpoint/models"
@@ -40,20 +38,17 @@ type Message struct {
 	Code    string            `json:"code,omitempty"`  // the diff, redacted
 }
 
-// mark names what is wanted. Two wants of one mark are one post: a status' link and
+// mark is what is wanted in a word. Two wants of one mark are one post: a status' link and
 // a message's wording don't count, so that neither a new publicURL nor a new
 // release says old things again.
 func (s Slot) mark() string {
-	var h [32]byte
 	switch {
 	case s.Status != nil:
-		h = sha256.Sum256([]byte(s.Status.State + "\n" + s.Status.Description))
+		return s.Status.State + ": " + s.Status.Description
 	case s.Message != nil:
-		h = sha256.Sum256([]byte(s.Message.Version))
-	default:
-		return ""
+		return s.Message.Version
 	}
-	return hex.EncodeToString(h[:8])
+	return ""
 }
 
 // due says whether the place has yet to hear what is wanted.
