@@ -106,13 +106,11 @@ func (s *Blobs) leaveOutExisting(ctx context.Context, content map[models.Hash][]
 }
 
 func (s *Blobs) leaveOutListed(ctx context.Context, content map[models.Hash][]byte) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	info, err := s.bus.streams[blobs].Info(ctx, jetstream.WithSubjectFilter(blobPrefix+"*.0"))
+	subjects, err := s.bus.subjects(ctx, blobs, blobPrefix+"*.0")
 	if err != nil {
-		return fmt.Errorf("list blobs: %w", err)
+		return err
 	}
-	for subject := range info.State.Subjects {
+	for subject := range subjects {
 		if h, part, err := splitSubject(subject); err == nil && part == 0 {
 			delete(content, h)
 		}

@@ -1,4 +1,62 @@
-// Package bus is where the stages meet: tables, topics and blobs on NATS JetStream.
+// Package bus is where the stages meet: tables, topics and blobs on NATS
+// JetStream, embedded in the process or external.
+//
+// # Data
+//
+// Three streams make up a store. KV_setpoint holds all tables, so that one atomic
+// batch may cross them: one subject "$KV.setpoint.<table>.<key>" per key, one
+// message per subject, its sequence the key's revision. To NATS tools it is the
+// bucket "setpoint". It is created here rather than through the KV interface,
+// which knows no atomic batches. setpoint-blobs holds blobs by hash, deflated and
+// cut into parts that fit into messages. setpoint-events holds what topics
+// publish, for thirty days. Names that NATS does not allow in subjects are escaped
+// ("leaf.01" is "leaf=2E01"). Each stream bears the store's id and epoch (how
+// often it was begun anew) in its metadata.
+//
+// A quarter of the store belongs to the tables, an eighth to events, the rest to
+// blobs. Tables and blobs refuse what does not fit ([ErrFull]), events drop the
+// oldest. Blobs that fill their share keep no table from being written. A limit
+// set below what is stored deletes nothing.
+//
+// # Promises
+//
+// Tables change by compare-and-set alone: the server compares the revision that a
+// write names, for each write of a batch, and takes all of a batch or none. Reads
+// see the writes that were acknowledged before; with more than one replica the
+// leader answers them. A watch tells all that stands, then each change, and never
+// loses the last value of a key; it neither blocks the server nor ends before its
+// context. An event is handled at least once, in order, one at a time.
+//
+// The embedded server syncs each write, or each batch, before it acknowledges
+// it, so that what was acknowledged survives kill -9 and loss of power.
+//
+// # Trust
+//
+// A store may still come back older than it was: from a backup, or because a
+// damaged block hides what came after it. The watermark, a small file outside
+// the store, remembers which store was seen, up to which sequence of each stream,
+// how many keys the tables had and what their revisions added up to. It is
+// written after the server acknowledged, at most 200 ms late, so that it is never
+// ahead of the store and a kill raises no false alarm. Open compares, and reads
+// every value of an embedded store's tables once. The server's own last sequence
+// is not proof: it stays when the end of a block is cut off. But the newest value
+// is always there, and revisions only rise.
+//
+// A store that is missing, older, damaged, another one, or that does not open is
+// logged, reported by [Bus.Rebuilt], and begun anew. The embedded server's folder
+// is moved to "<dir>.set-aside-<UTC time>" and kept; it is the operator's to
+// remove. Of an external server only the tables are purged; streams that are not
+// ours, or of another store, are an error and stay as they are. What is in the
+// store can be derived again from git and the devices, but for one number: the
+// floor under generations, which the watermark keeps too. What was lost within
+// the last 200 ms before a kill by a block damaged at the same time can go
+// unnoticed. A lost watermark costs the floor and one comparison, not the store.
+//
+// # What it never does
+//
+// It does not retry a write whose outcome is unknown, does not listen on the
+// network, and does not interpret what it carries. One process has an embedded
+// store open; a lock file beside the store keeps a second one out.
 package bus
 
 import (
@@ -8,6 +66,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -33,8 +92,9 @@ var ErrNotFound = errors.New("blob not found")
 const (
 	callTimeout   = 10 * time.Second // of one request to the server
 	defaultStore  = 10 << 30         // bytes, where Config.MaxStore is 0
-	embeddedBatch = 20_000           // writes in one atomic batch, embedded server
-	externalBatch = 1000             // the default limit of a server that is not ours
+	minStore      = 64 << 10
+	embeddedBatch = 20_000 // writes in one atomic batch, embedded server
+	externalBatch = 1000   // the default limit of a server that is not ours
 )
 
 // Config says where the store is. Without URLs the server is embedded and keeps
@@ -84,11 +144,17 @@ func Open(ctx context.Context, c Config) (*Bus, error) {
 	if c.MaxStore == 0 {
 		c.MaxStore = defaultStore
 	}
+	if c.MaxStore < minStore {
+		return nil, fmt.Errorf("open bus: a store of %s is too small, at least %s", size(c.MaxStore), size(minStore))
+	}
+	if c.Dir != "" {
+		c.Dir = filepath.Clean(c.Dir)
+	}
 	if c.Watermark == "" {
 		if c.Dir == "" {
 			return nil, errors.New("open bus: neither a store directory nor a watermark file is named")
 		}
-		c.Watermark = strings.TrimRight(c.Dir, "/") + ".watermark"
+		c.Watermark = c.Dir + ".watermark"
 	}
 	if len(c.URLs) == 0 && c.Dir == "" {
 		return nil, errors.New("open bus: neither a store directory nor a server's URL is named")
@@ -112,7 +178,7 @@ func (b *Bus) open(ctx context.Context, c Config) error {
 
 func (b *Bus) openEmbedded(ctx context.Context, c Config) error {
 	b.batchMax, b.replicas = embeddedBatch, 1
-	dir := strings.TrimRight(c.Dir, "/")
+	dir := c.Dir
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("open store: %w", err)
 	}
@@ -199,6 +265,9 @@ func (b *Bus) openExternal(ctx context.Context, c Config) error {
 	found, err := b.inspect(ctx)
 	if err != nil {
 		return err
+	}
+	if err := found.ours(); err != nil {
+		return fmt.Errorf("NATS at %s: %w", strings.Join(c.URLs, ", "), err)
 	}
 	seen := b.marks.seen()
 	if found.id != "" && seen.Store != "" && found.id != seen.Store {
@@ -299,12 +368,10 @@ func (b *Bus) connect(url string, extra ...nats.Option) error {
 func (b *Bus) stop() {
 	if b.nc != nil {
 		b.nc.Close()
-		b.nc = nil
 	}
 	if b.srv != nil {
 		b.srv.Shutdown()
 		b.srv.WaitForShutdown()
-		b.srv = nil
 	}
 }
 
@@ -350,9 +417,7 @@ func (b *Bus) Usage(ctx context.Context) (used, limit int64, err error) {
 }
 
 func (b *Bus) usage(ctx context.Context, s stream) (used, limit int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	info, err := b.streams[s].Info(ctx)
+	info, err := b.streamInfo(ctx, s)
 	if err != nil {
 		return 0, 0, fmt.Errorf("usage of %s: %w", streamNames[s], err)
 	}

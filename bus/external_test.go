@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 func TestExternalServerServesTheSame(t *testing.T) {
@@ -135,6 +137,72 @@ func TestAnotherStoreIsNotTakenForOurs(t *testing.T) {
 	}
 }
 
+func TestSomebodyElsesBucketStaysAsItIs(t *testing.T) {
+	ctx, srv := deadline(t), external(t, t.TempDir(), -1)
+	nc, err := nats.Connect(srv.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kv, err := js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: "setpoint"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kv.PutString(ctx, "theirs", "x"); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(ctx, Config{URLs: []string{srv.ClientURL()}, Watermark: filepath.Join(t.TempDir(), "w")})
+	if err == nil || !strings.Contains(err.Error(), "KV_setpoint exists and is not setpoint's") {
+		t.Errorf("open: %v", err)
+	}
+	if e, err := kv.Get(ctx, "theirs"); err != nil || string(e.Value()) != "x" {
+		t.Errorf("their value: %v", err)
+	}
+}
+
+func TestTablesAreABucketForNATSTools(t *testing.T) {
+	ctx, b := deadline(t), open(t, Config{})
+	tab := TableOf[value](b, "devices")
+	rev, err := tab.Update(ctx, "leaf01", value{N: 4}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kv, err := b.js.KeyValue(ctx, "setpoint")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, err := kv.Get(ctx, "devices.leaf01"); err != nil || string(e.Value()) != `{"n":4}` || e.Revision() != rev {
+		t.Errorf("through the bucket: %v (%v)", e, err)
+	}
+	if err := tab.Delete(ctx, "leaf01", rev); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kv.Get(ctx, "devices.leaf01"); !errors.Is(err, jetstream.ErrKeyNotFound) {
+		t.Errorf("deleted: %v", err)
+	}
+}
+
+func TestClosedBusAnswersWithAnError(t *testing.T) {
+	b := open(t, Config{})
+	tab := TableOf[value](b, "t")
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tab.Update(deadline(t), "k", value{}, 0); !errors.Is(err, nats.ErrConnectionClosed) {
+		t.Errorf("update: %v", err)
+	}
+	if _, err := tab.Watch(deadline(t)); err == nil {
+		t.Error("watch began")
+	}
+	if err := b.Close(); err != nil {
+		t.Errorf("second close: %v", err)
+	}
+}
+
 func TestCredentialsAreAsked(t *testing.T) {
 	srv, err := server.NewServer(&server.Options{
 		Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true,
@@ -163,6 +231,7 @@ func TestOpenSaysWhatIsMissing(t *testing.T) {
 	}{
 		"nothing":          {Config{}, "neither a store directory nor"},
 		"only a watermark": {Config{Watermark: "w"}, "neither a store directory nor a server's URL"},
+		"too small":        {Config{Dir: "x", MaxStore: 1}, "a store of 1 bytes is too small"},
 		"nobody there":     {Config{URLs: []string{"nats://127.0.0.1:1"}, Watermark: filepath.Join(t.TempDir(), "w")}, "connect to NATS at nats://127.0.0.1:1"},
 		"no credentials":   {Config{URLs: []string{"nats://127.0.0.1:1"}, Watermark: filepath.Join(t.TempDir(), "w"), CredentialsFile: "/nonexistent.creds"}, "connect to NATS"},
 	} {

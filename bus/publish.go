@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -86,10 +87,11 @@ func (b *Bus) refusal(ctx context.Context, s stream, ack puback) error {
 		if e.Description == "maximum bytes exceeded" {
 			return b.full(ctx, s, "")
 		}
-		return fmt.Errorf("stream %s: %s (%d)", streamNames[s], e.Description, e.ErrCode)
-	default:
-		return fmt.Errorf("stream %s: %s (%d)", streamNames[s], e.Description, e.ErrCode)
+		if strings.Contains(e.Description, "no space left") {
+			return b.full(ctx, s, e.Description)
+		}
 	}
+	return fmt.Errorf("stream %s: %s (%d)", streamNames[s], ack.Error.Description, ack.Error.ErrCode)
 }
 
 func (b *Bus) full(ctx context.Context, s stream, detail string) error {

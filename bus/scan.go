@@ -14,7 +14,7 @@ var errStalled = errors.New("stream stalled")
 
 const (
 	scanBatch   = 500
-	scanWait    = 2 * time.Second // for the next message of a scan
+	scanWait    = 5 * time.Second // for the next message of a scan
 	scanStrikes = 3               // waits in vain before a scan has stalled
 	idleAfter   = time.Minute     // after which the server forgets a reader that is gone
 )

@@ -124,6 +124,26 @@ func (b *Bus) streamInfo(ctx context.Context, s stream) (*jetstream.StreamInfo, 
 	return h.CachedInfo(), nil
 }
 
+// ours says whether all streams there are belong to one store of ours. On a
+// server of somebody else's, a stream that happens to have our name stays as it is.
+func (f found) ours() error {
+	for s := range streamCount {
+		if f.streams[s] == nil {
+			continue
+		}
+		if f.ids[s] == "" {
+			return fmt.Errorf("stream %s exists and is not setpoint's", streamNames[s])
+		}
+		if f.id == "" {
+			f.id = f.ids[s]
+		}
+		if f.ids[s] != f.id {
+			return fmt.Errorf("streams are of different stores: %s is of %s, the others of %s", streamNames[s], f.ids[s], f.id)
+		}
+	}
+	return nil
+}
+
 // judge compares a store with the marks of what was seen before, and says why it
 // may not be trusted, or "".
 func judge(f found, seen marks) string {
@@ -290,6 +310,21 @@ func removeMessage(ctx context.Context, h jetstream.Stream, seq uint64) error {
 		return nil
 	}
 	return err
+}
+
+// subjects lists what subjects of a stream there are.
+func (b *Bus) subjects(ctx context.Context, s stream, filter string) (map[string]uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	h, err := b.js.Stream(ctx, streamNames[s])
+	if err != nil {
+		return nil, err
+	}
+	info, err := h.Info(ctx, jetstream.WithSubjectFilter(filter))
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", filter, err)
+	}
+	return info.State.Subjects, nil
 }
 
 func (b *Bus) handle(ctx context.Context, s stream) (jetstream.Stream, error) {

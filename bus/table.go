@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Table is the latest value per key, written by compare-and-set. T is kept as
@@ -137,30 +136,4 @@ func marker(subject string, rev uint64) *nats.Msg {
 	msg.Header[headerOperation] = []string{"DEL"}
 	msg.Header[headerExpect] = []string{strconv.FormatUint(rev, 10)}
 	return msg
-}
-
-// All reads every entry of the table. It is not a snapshot: entries that change
-// while it reads are seen before or after the change.
-func (t *Table[T]) All(ctx context.Context) (map[string]Entry[T], error) {
-	all := make(map[string]Entry[T])
-	err := t.bus.scan(ctx, tables, t.filter(), func(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
-		key, err := t.key(m.Subject())
-		if err != nil {
-			return err
-		}
-		if deleted(m.Headers()) {
-			delete(all, key)
-			return nil
-		}
-		var v T
-		if err := json.Unmarshal(m.Data(), &v); err != nil {
-			return fmt.Errorf("key %q: %w", key, err)
-		}
-		all[key] = Entry[T]{Value: v, Rev: meta.Sequence.Stream}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", t.name, err)
-	}
-	return all, nil
 }

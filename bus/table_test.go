@@ -347,7 +347,7 @@ func TestLoweredLimitDeletesNothing(t *testing.T) {
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
-	b = open(t, Config{Dir: dir, MaxStore: 64 << 10})
+	b = open(t, Config{Dir: dir, MaxStore: 128 << 10})
 	tab = TableOf[value](b, "t")
 	if all, err := tab.All(ctx); len(all) != 20 || err != nil || b.Rebuilt() != "" {
 		t.Errorf("%d values are left (%v), rebuilt %q", len(all), err, b.Rebuilt())

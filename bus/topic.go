@@ -71,8 +71,9 @@ func (t *Topic[T]) publish(ctx context.Context, suffix, id string, v T) error {
 	if msg.Data, err = json.Marshal(v); err != nil {
 		return err
 	}
-	if len(msg.Data) > t.bus.maxValue() {
-		return fmt.Errorf("event has %d bytes, at most %d", len(msg.Data), t.bus.maxValue())
+	// Far below the stream's limit, so that the newest event always stays.
+	if limit := min(t.bus.maxValue(), int(share(events, t.bus.limit)/8)); len(msg.Data) > limit {
+		return fmt.Errorf("event has %d bytes, at most %d", len(msg.Data), limit)
 	}
 	ack, err := t.bus.publish(ctx, events, msg)
 	if err == nil && !ack.Duplicate {

@@ -191,8 +191,18 @@ func TestFailedEventIsRetriedWithBackoffAndNotOvertaken(t *testing.T) {
 		stop()
 		ms := time.Millisecond
 		want := []call{
-			{0, 0}, {0, 500 * ms}, {0, 1000 * ms}, {0, 2000 * ms}, {0, 4000 * ms}, {0, 8000 * ms},
-			{0, 16000 * ms}, {0, 32000 * ms}, {0, 60000 * ms}, {0, 60000 * ms}, {0, 60000 * ms}, {1, 0},
+			{0, 0},
+			{0, 500 * ms},
+			{0, 1000 * ms},
+			{0, 2000 * ms},
+			{0, 4000 * ms},
+			{0, 8000 * ms},
+			{0, 16000 * ms},
+			{0, 32000 * ms},
+			{0, 60000 * ms},
+			{0, 60000 * ms},
+			{0, 60000 * ms},
+			{1, 0},
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)

@@ -57,6 +57,52 @@ func (t *Table[T]) Watch(ctx context.Context) (<-chan Change[T], error) {
 	return out, nil
 }
 
+// All reads every entry of the table. It is not a snapshot: entries that change
+// while it reads are seen before or after the change, but never left out.
+func (t *Table[T]) All(ctx context.Context) (map[string]Entry[T], error) {
+	all, err := t.all(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", t.name, err)
+	}
+	return all, nil
+}
+
+// all is a watch that ends when it is current.
+func (t *Table[T]) all(ctx context.Context) (map[string]Entry[T], error) {
+	w := &watch{bus: t.bus, filter: t.filter(), buf: newBuffer(), known: make(map[string]uint64)}
+	s, err := w.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel(nil)
+	wg.Go(func() {
+		_, err := w.run(ctx, s)
+		cancel(err)
+	})
+	all := make(map[string]Entry[T])
+	for {
+		it, ok := w.buf.take(ctx)
+		if !ok {
+			return nil, context.Cause(ctx)
+		}
+		if it.current {
+			return all, nil
+		}
+		c, err := t.change(it)
+		if err != nil {
+			return nil, fmt.Errorf("subject %s: %w", it.subject, err)
+		}
+		if c.Deleted {
+			delete(all, c.Key)
+		} else {
+			all[c.Key] = Entry[T]{Value: c.Value, Rev: c.Rev}
+		}
+	}
+}
+
 // pump hands the buffer's content to the reader.
 func (t *Table[T]) pump(ctx context.Context, buf *buffer, out chan<- Change[T]) {
 	for {
@@ -107,25 +153,32 @@ type watch struct {
 type session struct {
 	cons      jetstream.Consumer
 	reconnect <-chan struct{}
-	broken    chan error // holds at most one
+	broken    chan error    // holds at most one
+	drained   chan struct{} // holds at most one: the server had nothing more to give
+	before    uint64        // the stream's last sequence before the consumer was made
+	count     uint64        // subjects that matched when it was made
 
 	mu      sync.Mutex
 	over    bool // nothing is taken any more
 	next    uint64
-	left    uint64              // messages until the session is current
+	newest  uint64              // highest revision met
 	current bool                // all that stood when it began was put
 	met     map[string]struct{} // subjects met before current
 }
 
 func (w *watch) begin(ctx context.Context) (*session, error) {
 	reconnect := w.bus.reconnect.next()
+	info, err := w.bus.streamInfo(ctx, tables)
+	if err != nil {
+		return nil, err
+	}
 	cons, err := w.bus.reader(ctx, tables, jetstream.ConsumerConfig{FilterSubject: w.filter})
 	if err != nil {
 		return nil, err
 	}
 	return &session{
-		cons: cons, reconnect: reconnect, broken: make(chan error, 1), next: 1,
-		left: cons.CachedInfo().NumPending, met: make(map[string]struct{}),
+		cons: cons, reconnect: reconnect, broken: make(chan error, 1), drained: make(chan struct{}, 1),
+		before: info.State.LastSeq, count: cons.CachedInfo().NumPending, next: 1, met: make(map[string]struct{}),
 	}, nil
 }
 
@@ -156,8 +209,8 @@ func (w *watch) follow(ctx context.Context, s *session) {
 // run reads one session until it breaks or ctx ends.
 func (w *watch) run(ctx context.Context, s *session) (current bool, err error) {
 	defer w.bus.forget(ctx, tables, s.cons)
-	if s.left == 0 {
-		w.becomeCurrent(s)
+	if s.count == 0 {
+		w.becomeCurrent(s) // no message is taken yet
 	}
 	sub, err := s.cons.Consume(func(m jetstream.Msg) { w.take(s, m) },
 		jetstream.PullExpiry(2*watchBeat), jetstream.PullHeartbeat(watchBeat),
@@ -181,33 +234,47 @@ func (w *watch) run(ctx context.Context, s *session) (current bool, err error) {
 			return false, err
 		case <-s.reconnect:
 			return false, errors.New("connection was lost")
+		case <-s.drained:
 		case <-check.C:
-			if w.look(ctx, s) {
-				check.Stop()
-			}
+		}
+		// Not only when drained: a value the session waits for may have gone away.
+		done, err := w.look(ctx, s)
+		if err != nil {
+			return false, err
+		}
+		if done {
+			check.Stop()
 		}
 	}
 }
 
-// look ends the wait of a session that is not current because a value it counted
-// on is gone.
-func (w *watch) look(ctx context.Context, s *session) (current bool) {
-	s.mu.Lock()
-	seen, current := s.next, s.current
-	s.mu.Unlock()
-	if current {
-		return true
+// look makes a session current that has met every subject there is. The server's
+// word that nothing is pending is not enough: a value that is overwritten while
+// it waits leaves the queue before its successor is counted.
+func (w *watch) look(ctx context.Context, s *session) (current bool, err error) {
+	if s.isCurrent() {
+		return true, nil
 	}
-	left, err := pending(ctx, s.cons)
+	subjects, err := w.bus.subjects(ctx, tables, w.filter)
 	if err != nil {
-		s.fail(err)
-		return false
+		return false, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if left == 0 && s.next == seen && !s.current && s.cons.CachedInfo().Delivered.Consumer+1 == seen {
+	for subject := range subjects {
+		if _, ok := s.met[subject]; !ok && !s.current {
+			return false, nil
+		}
+	}
+	if !s.current {
 		w.becomeCurrent(s)
 	}
+	return true, nil
+}
+
+func (s *session) isCurrent() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.current
 }
 
@@ -236,35 +303,48 @@ func (w *watch) take(s *session, m jetstream.Msg) {
 		return
 	}
 	s.next++
-	subject, rev := m.Subject(), meta.Sequence.Stream
-	was, known := w.known[subject]
+	rev := meta.Sequence.Stream
+	s.newest = max(s.newest, rev)
+	w.put(s, item{subject: m.Subject(), rev: rev, data: m.Data(), deleted: deleted(m.Headers())})
 	switch {
-	case deleted(m.Headers()):
-		if known {
-			delete(w.known, subject)
-			w.buf.put(item{subject: subject, rev: rev, deleted: true})
-		}
-	default:
-		if !s.current {
-			s.met[subject] = struct{}{}
-		}
-		if !known || was != rev {
-			w.known[subject] = rev
-			w.buf.put(item{subject: subject, rev: rev, data: m.Data()})
-		}
-	}
-	if s.left > 0 {
-		s.left--
-	}
-	if !s.current && (s.left == 0 || meta.NumPending == 0) {
+	case s.current:
+	case uint64(len(s.met)) == s.count && s.newest <= s.before:
+		// As many as there were, all of them from before: nothing moved meanwhile.
 		w.becomeCurrent(s)
+	case meta.NumPending == 0:
+		select {
+		case s.drained <- struct{}{}:
+		default:
+		}
 	}
 }
 
-// becomeCurrent tells what went away unseen, and once that all was told.
+// put passes on what the reader does not know.
+func (w *watch) put(s *session, it item) {
+	if !s.current {
+		s.met[it.subject] = struct{}{}
+	}
+	was, known := w.known[it.subject]
+	if known && it.rev <= was {
+		return // told by an earlier session; or older, from a replica that lags
+	}
+	if !it.deleted {
+		w.known[it.subject] = it.rev
+		w.buf.put(it)
+		return
+	}
+	if known {
+		delete(w.known, it.subject)
+		w.buf.put(item{subject: it.subject, rev: it.rev, deleted: true})
+	}
+}
+
+// becomeCurrent tells what went away unseen, and once that all was told. What is
+// newer than all that the session met is spared: a replica that lags has not got
+// it yet.
 func (w *watch) becomeCurrent(s *session) {
 	for subject, rev := range w.known {
-		if _, ok := s.met[subject]; !ok {
+		if _, ok := s.met[subject]; !ok && rev <= s.newest {
 			delete(w.known, subject)
 			w.buf.put(item{subject: subject, rev: rev, deleted: true})
 		}

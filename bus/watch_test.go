@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -160,6 +161,57 @@ func TestBufferKeepsTheLatestInOrderOfArrival(t *testing.T) {
 	if diff := cmp.Diff([]string{"a3 false false", "b5 true false", "0 false true", "c4 false false"}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+}
+
+func TestWatchBegunAmidOverwritesMissesNoKey(t *testing.T) {
+	ctx, b := deadline(t), open(t, Config{})
+	tab := TableOf[value](b, "t")
+	const keys = 150
+	if err := b.Batch(ctx, writesOf(tab, keys, 0)...); err != nil {
+		t.Fatal(err)
+	}
+	quit := make(chan struct{})
+	var wg sync.WaitGroup
+	for w := range 3 {
+		wg.Go(func() {
+			for i := w; ; i += 3 {
+				select {
+				case <-quit:
+					return
+				default:
+				}
+				key := fmt.Sprintf("leaf%05d", keys-1-i*7%keys)
+				_, rev, err := tab.Get(ctx, key)
+				if err == nil {
+					_, err = tab.Update(ctx, key, value{N: i}, rev)
+				}
+				if err != nil && !errors.Is(err, ErrConflict) {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for range 40 {
+		watching, stop := context.WithCancel(ctx)
+		ch, err := tab.Watch(watching)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if state := until(t, ctx, ch, isCurrent); len(state) != keys {
+			t.Errorf("current with %d of %d keys", len(state), keys)
+		}
+		// A session that begins again must not take a moving key for a deleted one.
+		b.reconnect.send()
+		for range 5 {
+			if c := next(t, ctx, ch); c.Deleted {
+				t.Errorf("deleted: %+v", c)
+			}
+		}
+		stop()
+	}
+	close(quit)
+	wg.Wait()
 }
 
 func TestManyWatchesSeeEveryWritersLastWord(t *testing.T) {
