@@ -4,6 +4,8 @@ import (
 	"iter"
 	"slices"
 	"strings"
+
+	"github.com/openconfig/gnmi/proto/gnmi"
 )
 
 // node is a container, a list, or a list's entry. Nodes are immutable once they
@@ -147,6 +149,7 @@ type step struct {
 	schema *schema
 	keys   []string
 	any    []bool
+	elem   *gnmi.PathElem // the step as a path writes it, where it was needed before
 }
 
 func (s step) matches(keys []string) bool {

@@ -110,8 +110,3 @@ func moved(old, now *node) bool {
 	}
 	return false
 }
-
-// each calls f for every leaf at n's place and below, in order.
-func each(n *node, pattern []step, f func(path []step, d datum)) {
-	differ{updated: f}.along(pattern, nil, n, nil)
-}

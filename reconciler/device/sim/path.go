@@ -242,25 +242,31 @@ func (n *node) match(pattern, done []step, found func(path []step, n *node, toke
 
 // exactly is the step to an entry.
 func exactly(e *node) step {
-	return step{schema: e.schema, keys: e.keys, any: make([]bool, len(e.keys))}
+	st := step{schema: e.schema, keys: e.keys, any: make([]bool, len(e.keys))}
+	st.elem = st.pathElem()
+	return st
 }
 
-// gnmiPath writes resolved steps as a path. It names no module.
+// gnmiPath writes resolved steps as a path. It names no module. The elements are
+// shared between paths, and must not be written to.
 func gnmiPath(path []step) *gnmi.Path {
 	p := &gnmi.Path{Elem: make([]*gnmi.PathElem, len(path))}
 	for i, st := range path {
-		p.Elem[i] = st.elem()
+		p.Elem[i] = st.pathElem()
 	}
 	return p
 }
 
-func (s step) elem() *gnmi.PathElem {
-	e := &gnmi.PathElem{Name: s.schema.name}
-	if s.keys != nil {
-		e.Key = make(map[string]string, len(s.keys))
-		for i, k := range s.schema.keys {
-			e.Key[k.name] = s.keys[i]
-		}
+func (s step) pathElem() *gnmi.PathElem {
+	switch {
+	case s.elem != nil:
+		return s.elem
+	case s.keys == nil:
+		return s.schema.elem
+	}
+	e := &gnmi.PathElem{Name: s.schema.name, Key: make(map[string]string, len(s.keys))}
+	for i, k := range s.schema.keys {
+		e.Key[k.name] = s.keys[i]
 	}
 	return e
 }

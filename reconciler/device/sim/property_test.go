@@ -126,7 +126,9 @@ func (m mirror) apply(n *gnmi.Notification) {
 // leaves is what a mirror of the target must hold.
 func (t *Target) leaves() mirror {
 	m := mirror{}
-	each(t.now(), nil, func(path []step, d datum) { m[pathText(gnmiPath(path).GetElem())] = d.token })
+	differ{updated: func(path []step, d datum) {
+		m[pathText(gnmiPath(path).GetElem())] = d.token
+	}}.along(nil, nil, t.now(), nil)
 	return m
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/openconfig/gnmi/proto/gnmi"
 	"github.com/openconfig/goyang/pkg/yang"
 	"github.com/setpoint-net/setpoint/models/oc"
 )
@@ -35,7 +36,8 @@ type schema struct {
 	user         bool               // list, leaf-list: ordered-by user
 	min, max     uint64             // leaf-list: number of values
 	typ          *leafType
-	key          *key // leaf: set when it carries a key of the enclosing entry
+	key          *key           // leaf: set when it carries a key of the enclosing entry
+	elem         *gnmi.PathElem // the name alone, for paths
 }
 
 // key says which of an entry's keys a leaf carries: the key leaf itself, or the
@@ -109,6 +111,7 @@ func structOf(t reflect.Type) reflect.Type {
 
 func (c compiler) node(e *yang.Entry, parent *schema, path string) (*schema, error) {
 	s := &schema{name: e.Name, parent: parent, kind: kindOf(e), module: c.modules[path]}
+	s.elem = &gnmi.PathElem{Name: s.name}
 	if s.module == "" && parent != nil {
 		s.module = parent.module // a container without config below it has no struct
 	}

@@ -148,11 +148,22 @@ func (s *subscription) sync(root *node) error {
 	return s.rpc.Send(&gnmi.SubscribeResponse{Response: &gnmi.SubscribeResponse_SyncResponse{SyncResponse: true}})
 }
 
-// values sends what the watches see of a tree.
+// values sends what the watches see of a tree, as it goes.
 func (s *subscription) values(watches []*watch, root *node) error {
+	at := time.Now()
 	var b batch
+	var err error
+	b.full = func() {
+		if err == nil {
+			err = s.send(b, at, 0)
+		}
+		b.updates = b.updates[:0]
+	}
 	b.collect(watches, nil, root)
-	return s.send(b, time.Now(), 0)
+	if err != nil {
+		return err
+	}
+	return s.send(b, at, 0)
 }
 
 // poll sends all values and sync_response at once and for each Poll message
@@ -292,19 +303,22 @@ func (s *subscription) tick(root *node, now time.Time) error {
 		if !beat && !sample {
 			continue
 		}
-		var old *node
-		if !beat && w.suppress {
-			old = w.sent
-		}
-		var b batch
-		b.collect([]*watch{w}, old, root)
-		b.deletes = nil
-		if err := s.send(b, now, 0); err != nil {
+		if err := s.sample(w, beat, root, now); err != nil {
 			return err
 		}
 		w.sent = root
 	}
 	return nil
+}
+
+func (s *subscription) sample(w *watch, beat bool, root *node, now time.Time) error {
+	if beat || !w.suppress {
+		return s.values([]*watch{w}, root)
+	}
+	var b batch
+	b.collect([]*watch{w}, w.sent, root)
+	b.deletes = nil
+	return s.send(b, now, 0)
 }
 
 // due moves a deadline that has passed on to the next one after now.
@@ -323,6 +337,7 @@ func due(at *time.Time, every time.Duration, now time.Time) bool {
 type batch struct {
 	deletes []*gnmi.Path
 	updates []change
+	full    func() // empties updates when they reach maxUpdates; nil: they are collected
 }
 
 type change struct {
@@ -355,6 +370,9 @@ func (b *batch) collect(watches []*watch, old, now *node) {
 		updated: func(path []step, d datum) {
 			if p := gnmiPath(path); first(updated, p) {
 				b.updates = append(b.updates, change{p, d})
+			}
+			if b.full != nil && len(b.updates) >= maxUpdates {
+				b.full()
 			}
 		},
 	}
