@@ -177,14 +177,19 @@ func newWorld(t *testing.T, n int, adapt ...targetConfig) *world {
 
 func (w *world) name(i int) string { return fmt.Sprintf("leaf%02d", i+1) }
 
-// addTarget serves one more target until the test ends.
+// addTarget serves one more target until the test ends, on any free port.
 func (w *world) addTarget(c sim.Config) {
+	w.t.Helper()
+	w.addTargetAt(c, "127.0.0.1:0")
+}
+
+func (w *world) addTargetAt(c sim.Config, addr string) {
 	w.t.Helper()
 	target, err := sim.New(c)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -183,8 +183,8 @@ func loadConfig(file string) (*serverConfig, error) {
 		c.NATS.StoreDir = filepath.Join(c.StateDir, "store")
 	}
 	c.NATS.StoreDir = under(c.dir, c.NATS.StoreDir)
-	if err := c.check(); err != nil {
-		return nil, fmt.Errorf("server configuration %s: %w", file, err)
+	if wrong := c.check(); len(wrong) > 0 {
+		return nil, fmt.Errorf("server configuration %s:\n  %s", file, strings.Join(wrong, "\n  "))
 	}
 	return c, nil
 }
@@ -203,9 +203,9 @@ func flatten(err error) string {
 }
 
 // check reports every mistake of the configuration, not only the first.
-func (c *serverConfig) check() error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+func (c *serverConfig) check() []string {
+	var wrong []string
+	bad := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	if c.Repository.URL == "" {
 		bad("repository.url is missing: the config repo to watch")
 	}
@@ -227,7 +227,7 @@ func (c *serverConfig) check() error {
 		}
 		seen[cr.Name] = true
 	}
-	errs = append(errs, c.checkForge()...)
+	c.checkForge(bad)
 	for i, a := range c.Alerts {
 		if a.Name == "" || a.Kind != "slack" || !a.URL.set() {
 			bad("alerts[%d]: name, kind: slack, and url.env or url.file are needed", i)
@@ -247,28 +247,26 @@ func (c *serverConfig) check() error {
 	if f := c.Log.Format; f != "text" && f != "json" {
 		bad("log.format %q is neither text nor json", f)
 	}
-	return errors.Join(errs...)
+	return wrong
 }
 
-func (c *serverConfig) checkForge() []error {
-	var errs []error
+func (c *serverConfig) checkForge(bad func(string, ...any)) {
 	f := c.Forge
 	switch f.Kind {
 	case "":
 		if f.URL != "" || f.Repository != "" || f.Token.set() {
-			errs = append(errs, errors.New("forge.kind is missing (github)"))
+			bad("forge.kind is missing (github)")
 		}
 	case "github":
 		if strings.Count(f.Repository, "/") != 1 {
-			errs = append(errs, fmt.Errorf("forge.repository %q is not owner/name", f.Repository))
+			bad("forge.repository %q is not owner/name", f.Repository)
 		}
 		if !f.Token.set() {
-			errs = append(errs, errors.New("forge.token needs env or file: a token that may write commit statuses"))
+			bad("forge.token needs env or file: a token that may write commit statuses")
 		}
 	default:
-		errs = append(errs, fmt.Errorf("forge.kind %q is not known (github)", f.Kind))
+		bad("forge.kind %q is not known (github)", f.Kind)
 	}
-	return errs
 }
 
 func (l logConfig) level() (slog.Level, error) {

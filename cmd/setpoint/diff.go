@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -80,11 +81,13 @@ func (d *diffing) parse(args []string) error {
 	return nil
 }
 
-// change is one device's difference.
+// change is one device's difference. A device that the head does not have any
+// more is released: it has no plan, as nothing is written to it.
 type change struct {
-	name models.DeviceName
-	plan *plan.Plan
-	err  error
+	name     models.DeviceName
+	plan     *plan.Plan
+	released bool
+	err      error
 }
 
 func (d *diffing) run(ctx context.Context, out, errOut io.Writer, t term) error {
@@ -138,6 +141,16 @@ func (d *diffing) againstBase(ctx context.Context, errOut io.Writer, head []rend
 			return nil, err
 		}
 		changes = append(changes, change{name: h.Name, plan: plan.Diff(old, now)})
+		delete(before, h.Name)
+	}
+	if len(d.names) > 0 || d.selector != "" {
+		return changes, nil
+	}
+	for _, h := range head {
+		delete(before, h.Name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(before)) {
+		changes = append(changes, change{name: name, released: true})
 	}
 	return changes, nil
 }
@@ -205,9 +218,12 @@ func livePlan(ctx context.Context, dev renderer.Device, targets map[string]targe
 func (d *diffing) write(out, errOut io.Writer, t term, changes []change) error {
 	te := newTerm(errOut)
 	var differ []plan.DevicePlan
-	bad := 0
+	bad, released := 0, 0
 	for _, c := range changes {
 		switch {
+		case c.released:
+			released++
+			fmt.Fprintf(errOut, "%s: released; nothing is written to it\n", c.name)
 		case c.err != nil:
 			bad++
 			fmt.Fprintf(errOut, "%s %s: %v\n", te.red("error:"), c.name, c.err)
@@ -221,7 +237,7 @@ func (d *diffing) write(out, errOut io.Writer, t term, changes []change) error {
 	switch {
 	case bad > 0:
 		return fmt.Errorf("%s of %d could not be compared", count(bad, "device"), len(changes))
-	case len(differ) > 0:
+	case len(differ)+released > 0:
 		return errNo
 	}
 	return nil
