@@ -14,7 +14,7 @@ import (
 )
 
 // errUnknownNode is a path of which some element is not in the schema: state, an
-// augmentation of a vendor's, another model.
+// augmentation of a vendor's, another model, an entry whose key is of another.
 var errUnknownNode = errors.New("not in the schema")
 
 // step is one element of a wire path, resolved.
@@ -53,11 +53,13 @@ func resolve(schema *tree.Schema, prefix, path *gnmi.Path) ([]step, error) {
 	return canonical(schema, steps)
 }
 
-// canonical gives the keys the one form that they have in intent space.
+// canonical gives the keys the one form that they have in intent space. A key that
+// is no value of its type (a protocol that only the vendor's models know) has none:
+// like a node of the vendor's, the entry cannot be intended or managed.
 func canonical(schema *tree.Schema, steps []step) ([]step, error) {
 	p, _, err := schema.Resolve(pathOf(steps))
 	if err != nil {
-		return nil, err
+		return nil, errUnknownNode
 	}
 	for i := range steps {
 		steps[i].keys = p[i].Keys
@@ -216,19 +218,26 @@ func (b *branch) put(value json.RawMessage) error {
 		b.raw = value
 		return nil
 	}
-	if err := b.open(); err != nil {
-		return err
-	}
 	other := &branch{schema: b.schema, node: b.node, keys: b.keys, raw: value}
 	if err := other.open(); err != nil {
 		return err
 	}
-	for _, o := range other.order {
-		to := b.same(o)
-		if o.raw == nil {
-			continue
+	return b.merge(other)
+}
+
+// merge adds what another branch of the same node holds.
+func (b *branch) merge(other *branch) error {
+	if !other.opened {
+		if other.raw == nil {
+			return nil
 		}
-		if err := to.put(o.raw); err != nil {
+		return b.put(other.raw)
+	}
+	if err := b.open(); err != nil {
+		return err
+	}
+	for _, o := range other.order {
+		if err := b.same(o).merge(o); err != nil {
 			return err
 		}
 	}
@@ -331,7 +340,7 @@ func (b *branch) openList(raw json.RawMessage) error {
 			e.keys = append(e.keys, tree.KeyValue{Name: name, Value: scalarText(m.raw)})
 		}
 		if e.keys, err = b.canonical(e.keys); err != nil {
-			return err
+			continue
 		}
 		if b.entries[keyID(e.keys)] != nil {
 			return fmt.Errorf("%s: two entries with one key", b.node.Path())

@@ -52,12 +52,16 @@ func Dial(ctx context.Context, t Target) (*Session, error) {
 	if s.profile, err = profileOf(t.Platform); err != nil {
 		return nil, fmt.Errorf("dial %s: %w", t.Name, err)
 	}
-	if s.client, err = newClient(t); err != nil {
+	var asked atomic.Bool
+	if s.client, err = newClient(t, &asked); err != nil {
 		return nil, fmt.Errorf("dial %s: %w", t.Address, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.DialTimeout)
 	defer cancel()
 	if err := s.connect(ctx); err != nil {
+		if asked.Load() && errors.Is(err, ErrUnreachable) && !errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("%w: the target asked for a client certificate and hung up: it wants one, or another one (%s)", ErrUnauthenticated, err)
+		}
 		return nil, errors.Join(fmt.Errorf("dial %s: %w", t.Address, err), s.client.Close())
 	}
 	return s, nil
@@ -86,10 +90,11 @@ func (s *Session) proved(kind, how string) {
 	s.rungs[kind] = how
 }
 
-// newClient makes gnmic's client. It only parses; nothing is sent.
-func newClient(t Target) (*target.Target, error) {
+// newClient makes gnmic's client. It only parses; nothing is sent. asked is set
+// once a target asks for a client certificate.
+func newClient(t Target, asked *atomic.Bool) (*target.Target, error) {
 	opts := []api.TargetOption{api.Name(string(t.Name)), api.Address(t.Address), api.Timeout(t.DialTimeout)}
-	config, err := clientTLS(t)
+	config, err := clientTLS(t, asked)
 	switch {
 	case err != nil:
 		return nil, err
@@ -115,8 +120,11 @@ func newClient(t Target) (*target.Target, error) {
 	return c, nil
 }
 
-// clientTLS gives the TLS to use, nil for a connection in clear.
-func clientTLS(t Target) (*tls.Config, error) {
+// clientTLS gives the TLS to use, nil for a connection in clear. In TLS 1.3 the
+// client is done before the target looks at its certificate, and the alert that
+// names the trouble may be lost with the connection: that it was asked for is all
+// that is left to know.
+func clientTLS(t Target, asked *atomic.Bool) (*tls.Config, error) {
 	host, _, err := net.SplitHostPort(t.Address)
 	if err != nil || strings.Contains(t.Address, ",") {
 		return nil, fmt.Errorf("address %q is not host:port", t.Address)
@@ -131,9 +139,30 @@ func clientTLS(t Target) (*tls.Config, error) {
 	if t.TLS != nil {
 		config = t.TLS.Clone()
 	}
+	choose := config.GetClientCertificate
+	if choose == nil {
+		choose = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return firstSupported(r, config.Certificates), nil
+		}
+	}
+	config.GetClientCertificate = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		asked.Store(true)
+		return choose(r)
+	}
 	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
 	config.ServerName = cmp.Or(config.ServerName, host)
 	return config, nil
+}
+
+// firstSupported is what crypto/tls does by itself: the first certificate that
+// the target can take, else none.
+func firstSupported(r *tls.CertificateRequestInfo, all []tls.Certificate) *tls.Certificate {
+	for i := range all {
+		if r.SupportsCertificate(&all[i]) == nil {
+			return &all[i]
+		}
+	}
+	return &tls.Certificate{}
 }
 
 // connect waits for the connection and for an answer to Capabilities, which is

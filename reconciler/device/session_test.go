@@ -96,6 +96,8 @@ func TestDialSaysWhichSideWasNotAccepted(t *testing.T) {
 	good := serverTLS(t, ca, "leaf01.test")
 	mutual := good.Clone()
 	mutual.ClientAuth, mutual.ClientCAs = tls.RequireAndVerifyClientCert, ca.Pool()
+	anyone := good.Clone()
+	anyone.ClientAuth = tls.RequireAnyClientCert
 	old := good.Clone()
 	old.MinVersion, old.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
 	for name, c := range map[string]struct {
@@ -103,14 +105,16 @@ func TestDialSaysWhichSideWasNotAccepted(t *testing.T) {
 		client *tls.Config
 		says   string
 	}{
-		"another CA":             {good, clientOf(other), "not from a CA"},
-		"the system's CAs":       {good, nil, "not from a CA"},
-		"another name":           {serverTLS(t, ca, "leaf02.test"), clientOf(ca), "another name"},
-		"wants a certificate":    {mutual, clientOf(ca), "client certificate"},
-		"only old TLS":           {old, clientOf(ca), "TLS version"},
-		"no TLS":                 {nil, clientOf(ca), "does not speak TLS"},
-		"a ServerName that fits": {serverTLS(t, ca, "leaf02.test"), &tls.Config{RootCAs: ca.Pool(), ServerName: "leaf02.test"}, ""},
-		"good":                   {good, clientOf(ca), ""},
+		"another CA":                {good, clientOf(other), "not from a CA"},
+		"the system's CAs":          {good, nil, "not from a CA"},
+		"another name":              {serverTLS(t, ca, "leaf02.test"), clientOf(ca), "another name"},
+		"wants a certificate":       {mutual, clientOf(ca), "client certificate"},
+		"only old TLS":              {old, clientOf(ca), "TLS version"},
+		"no TLS":                    {nil, clientOf(ca), "does not speak TLS"},
+		"wants another certificate": {mutual, withCert(clientOf(ca), serverTLS(t, other, "me").Certificates), "certificate"},
+		"gets its certificate":      {anyone, withCert(clientOf(ca), good.Certificates), ""},
+		"a ServerName that fits":    {serverTLS(t, ca, "leaf02.test"), &tls.Config{RootCAs: ca.Pool(), ServerName: "leaf02.test"}, ""},
+		"good":                      {good, clientOf(ca), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := &fake{}
@@ -132,6 +136,11 @@ func TestDialSaysWhichSideWasNotAccepted(t *testing.T) {
 			wraps(t, err, ErrUnauthenticated, address, c.says)
 		})
 	}
+}
+
+func withCert(c *tls.Config, certs []tls.Certificate) *tls.Config {
+	c.Certificates = certs
+	return c
 }
 
 func TestDialRefusesWhatIsNotSafe(t *testing.T) {
@@ -226,6 +235,32 @@ func TestDialTakesATargetAtItsWord(t *testing.T) {
 		}
 		wraps(t, err, want, address, "because of [31mthis")
 	}
+}
+
+func TestTargetIsReachedOverTCP(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := newCA(t)
+	device, err := sim.New(sim.Config{TLS: serverTLS(t, ca, "127.0.0.1"), Initial: []byte(hostname)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- device.Serve(ctx, l) }()
+	s := dial(t, Target{Name: "leaf01", Address: l.Addr().String(), TLS: clientOf(ca), Scope: scope(t, "/")})
+	got, err := s.Running(t.Context())
+	if err != nil || !got.Equal(mustParse(t, hostname)) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	_, err = Dial(t.Context(), Target{Address: l.Addr().String(), Scope: scope(t, "/")})
+	wraps(t, err, ErrUnreachable, "connection refused")
 }
 
 func TestWrongPasswordIsNotAuthenticated(t *testing.T) {
