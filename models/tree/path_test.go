@@ -53,6 +53,10 @@ func TestResolveOrdersKeysAndGivesThemOneForm(t *testing.T) {
 		{"/acl/acl-sets/acl-set/acl-entries/acl-entry[sequence-id=010]", "/acl/acl-sets/acl-set/acl-entries/acl-entry[sequence-id=10]"},
 		{"/interfaces/interface[name=Eth*]", "/interfaces/interface[name=Eth*]"},
 		{
+			"/network-instances/network-instance/protocols/protocol[name=b][identifier=*]",
+			"/network-instances/network-instance/protocols/protocol[identifier=*][name=b]",
+		},
+		{
 			"/network-instances/network-instance[name=n]/protocols/protocol[identifier=BGP][name=b]/bgp/neighbors/neighbor[neighbor-address=2001:DB8::0]",
 			"/network-instances/network-instance[name=n]/protocols/protocol[identifier=BGP][name=b]/bgp/neighbors/neighbor[neighbor-address=2001:db8::]",
 		},

@@ -61,6 +61,7 @@ func TestScopeFilters(t *testing.T) {
 		},
 		{[]string{"/interfaces", "/system", "!/interfaces"}, `{"system":{"config":{"hostname":"a"}}}`, []string{"system"}},
 		{[]string{"/", "!/"}, `{}`, nil},
+		{[]string{"/system", "!/"}, `{}`, nil},
 	} {
 		t.Run(strings.Join(c.manage, " "), func(t *testing.T) {
 			scope, err := NewScope(OpenConfig(), c.manage)

@@ -264,7 +264,7 @@ func (v *Value) SameAs(u *Value) bool {
 	if v == nil || u == nil {
 		return v == u
 	}
-	return v.Schema == u.Schema && v.hash == u.hash && v.Entry() == u.Entry()
+	return v.Schema == u.Schema && v.hash == u.hash
 }
 
 // SameLeaf says whether two values of one leaf or leaf-list configure the same: they
@@ -275,7 +275,7 @@ func SameLeaf(a, b *Value) bool {
 	case a == nil && b == nil:
 		return true
 	case a == nil:
-		return b.Schema.defaultJSON != "" && b.text == b.Schema.defaultJSON
+		return b.text == b.Schema.defaultJSON
 	case b == nil:
 		return SameLeaf(b, a)
 	}
@@ -321,9 +321,6 @@ func (v *Value) step(e Elem) *Value {
 	m := v.member(c)
 	if m == nil || len(e.Keys) == 0 {
 		return m
-	}
-	if len(e.Keys) != len(c.Keys) {
-		return nil
 	}
 	return m.entry(e.Keys)
 }

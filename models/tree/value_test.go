@@ -121,6 +121,13 @@ func TestSameAsIsEqualityOfContent(t *testing.T) {
 	if tree.Root().SameAs(nil) || !(*Value)(nil).SameAs(nil) {
 		t.Error("nothing is the same as nothing alone")
 	}
+	names := mustParse(t, `{"system":{"config":{"hostname":"a","domain-name":"a"}}}`)
+	if at(t, names, "/system/config/hostname").SameAs(at(t, names, "/system/config/domain-name")) {
+		t.Error("two leaves of one text are the same")
+	}
+	if mustParse(t, `{"system":{"config":{"hostname":"a"}}}`).Equal(mustParse(t, `{"system":{"config":{"domain-name":"a"}}}`)) {
+		t.Error("two containers with different leaves of one text are the same")
+	}
 	entry := at(t, tree, "/interfaces/interface[name=Ethernet1]")
 	list := at(t, tree, "/interfaces/interface")
 	if entry.SameAs(list) || entry.SameAs(list.Members()[1]) {
