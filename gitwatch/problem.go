@@ -83,10 +83,11 @@ func innermost(err error) error {
 // redact gives the error's text on one line, without any secret in it. What it
 // wraps is left behind: a chain could be printed link by link.
 func (r *remote) redact(err error) error {
-	text := strings.Join(strings.Fields(err.Error()), " ")
-	for _, secret := range r.secrets {
+	text := err.Error()
+	for _, secret := range r.secrets { // before the text is cut or folded
 		text = strings.ReplaceAll(text, secret, "(secret)")
 	}
+	text = strings.Join(strings.Fields(text), " ")
 	const most = 400
 	if len(text) > most {
 		text = strings.ToValidUTF8(text[:most], "") + " …"
@@ -96,9 +97,10 @@ func (r *remote) redact(err error) error {
 
 // forms returns the texts in which a secret may turn up.
 func forms(user, secret string) []string {
-	var all []string
-	if secret != "" {
-		all = append(all, secret, url.PathEscape(secret), url.QueryEscape(secret), base64.StdEncoding.EncodeToString([]byte(user+":"+secret)))
+	if secret == "" {
+		return nil
 	}
-	return all
+	inURL := strings.TrimPrefix(url.UserPassword("", secret).String(), ":")
+	inHeader := base64.StdEncoding.EncodeToString([]byte(user + ":" + secret))
+	return []string{secret, inURL, url.PathEscape(secret), url.QueryEscape(secret), inHeader}
 }

@@ -44,6 +44,17 @@ func (u *upstream) at(args ...string) string {
 
 func gitIn(t testing.TB, dir, stdin string, args ...string) string {
 	t.Helper()
+	return strings.TrimSpace(rawIn(t, dir, stdin, args...))
+}
+
+// raw runs git inside the repository and returns its output to the byte.
+func (u *upstream) raw(args ...string) string {
+	u.t.Helper()
+	return rawIn(u.t, u.dir, "", args...)
+}
+
+func rawIn(t testing.TB, dir, stdin string, args ...string) string {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "git", args...)
 	cmd.Dir = dir
 	cmd.Stdin = strings.NewReader(stdin)
@@ -55,7 +66,7 @@ func gitIn(t testing.TB, dir, stdin string, args ...string) string {
 	if err != nil {
 		t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, stderr.String())
 	}
-	return strings.TrimSpace(string(out))
+	return string(out)
 }
 
 // blob is a file to commit; mode "" means 100644, content "" with mode 160000 a submodule.

@@ -196,8 +196,10 @@ func TestEachMovementOfTheHeadIsOneEvent(t *testing.T) {
 	l := h.start(h.watcher(u.dir))
 	h.look(l)
 	h.expect(models.Head{Generation: 1, Branch: "main", New: a})
+	l.Commits = bus.TopicOf[models.Head](h.bus, "a look that says nothing new publishes nothing")
 	h.look(l)
 	h.look(l)
+	l.Commits = h.commits
 	h.expect()
 	b := u.push("main", blob{"", "x", "b"})
 	h.look(l)
@@ -348,18 +350,18 @@ func TestAForcePushIsRefusedAndToldOnce(t *testing.T) {
 	c := u.root("main", blob{"", "x", "c"})
 	h.look(l)
 	h.look(l)
-	u.reset("main", a) // another one: back by a commit
-	h.look(l)
-	h.look(l)
 	u.reset("main", b) // as it was
 	h.look(l)
 	u.reset("main", c) // and again
 	h.look(l)
+	u.reset("main", a) // another one: back by a commit
+	h.look(l)
+	h.look(l)
 	h.expect(models.Head{Generation: 1, Branch: "main", New: b})
 	want := []models.Head{
 		{Branch: "main", Old: b, New: c, Forced: true},
-		{Branch: "main", Old: b, New: a, Forced: true},
 		{Branch: "main", Old: b, New: c, Forced: true},
+		{Branch: "main", Old: b, New: a, Forced: true},
 	}
 	if d := cmp.Diff(want, refused, cmpopts.IgnoreFields(models.Head{}, "Seen")); d != "" {
 		t.Error(d)
@@ -387,7 +389,7 @@ func TestAForcePushThatIsAllowedKeepsTheOldHeadReadable(t *testing.T) {
 	h.look(l)
 	h.expect(models.Head{Generation: 1, Branch: "main", New: a}, models.Head{Generation: 2, Branch: "main", Old: a, New: b, Forced: true})
 	gitIn(t, w.Dir, "", "gc", "-q", "--prune=now")
-	if got := read(t, w.Repo(), a, "x"); got != "a" {
+	if got := read(t, openRepo(t, w.Dir), a, "x"); got != "a" {
 		t.Errorf("the old head reads %q", got)
 	}
 	// A mirror that was lost has no old head; that is a force push all the same.
@@ -969,6 +971,11 @@ func TestSmallPacksAreMergedUnderReaders(t *testing.T) {
 		}
 	}
 	gitIn(t, w.Dir, "", "fsck", "--strict")
+	for _, name := range openFiles(t) {
+		if strings.HasPrefix(name, w.Dir) && strings.HasSuffix(name, "(deleted)") {
+			t.Errorf("%s is still open", name)
+		}
+	}
 	for i, commit := range all {
 		if got := read(t, w.Repo(), commit, "x"); got != fmt.Sprint(i) {
 			t.Errorf("commit %d reads %q", i, got)
@@ -978,6 +985,139 @@ func TestSmallPacksAreMergedUnderReaders(t *testing.T) {
 		t.Error(lines)
 	}
 	h.await(30)
+}
+
+func TestAMergeOfPacksThatLacksAnObjectIsNotTaken(t *testing.T) {
+	h, u := newHouse(t), newUpstream(t)
+	u.push("main", blob{"", "x", "a"})
+	l := h.start(h.watcher(u.dir))
+	h.look(l)
+	h.await(1)
+	write := func(content string) string {
+		return gitIn(t, l.Dir, content, "hash-object", "-w", "--stdin")
+	}
+	good, bad := write("good"), write("bad")
+	loose := func(hash string) string { return filepath.Join(l.Dir, "objects", hash[:2], hash[2:]) }
+	if err := os.Rename(loose(bad), loose(good)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.mirror.merge([]pack{{objects: []plumbing.Hash{plumbing.NewHash(good)}}}); err == nil || !strings.Contains(err.Error(), "lacks objects") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestWhatAnInterruptedFetchLeftIsRemoved(t *testing.T) {
+	h, u := newHouse(t), newUpstream(t)
+	u.push("main", blob{"", "x", "a"})
+	w := h.watcher(u.dir)
+	h.look(h.start(w))
+	h.await(1)
+	left := filepath.Join(w.Dir, "objects", "pack", tempPack+"123")
+	if err := os.WriteFile(left, []byte("PACK"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.look(h.start(w))
+	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s: %v", left, err)
+	}
+}
+
+func TestACommitThatIsHereInPartIsFetchedWhole(t *testing.T) {
+	h, u := newHouse(t), newUpstream(t)
+	a := u.push("main", blob{"", "dir/x", "a"})
+	w := h.watcher(u.dir)
+	l := h.start(w)
+	h.look(l)
+	b := u.push("main", blob{"", "dir/x", "b"})
+	for _, rev := range []string{b, b + "^{tree}", b + ":dir"} { // not b:dir/x
+		kind := u.at("cat-file", "-t", rev)
+		content := u.raw("cat-file", kind, rev)
+		gitIn(t, w.Dir, content, "hash-object", "-t", kind, "-w", "--stdin")
+	}
+	h.log.take()
+	h.look(l)
+	h.expect(models.Head{Generation: 1, Branch: "main", New: a}, models.Head{Generation: 2, Branch: "main", Old: a, New: b})
+	if got := read(t, w.Repo(), b, "dir/x"); got != "b" {
+		t.Errorf("the file reads %q", got)
+	}
+	if lines := h.log.take(); len(lines) != 2 || !strings.Contains(lines[0], "object is missing") {
+		t.Errorf("log: %q", lines)
+	}
+}
+
+func TestOneDamagedMirrorIsKept(t *testing.T) {
+	h, u := newHouse(t), newUpstream(t)
+	u.push("main", blob{"", "x", "a"})
+	w := h.watcher(u.dir)
+	for i := range 3 {
+		if err := os.RemoveAll(filepath.Join(w.Dir, "HEAD")); err != nil {
+			t.Fatal(err)
+		}
+		h.look(h.start(w))
+		if aside, err := filepath.Glob(w.Dir + ".aside-*"); err != nil || len(aside) != min(i, 1) {
+			t.Errorf("set aside: %q, %v", aside, err)
+		}
+	}
+}
+
+func TestAShallowUpstreamIsFollowed(t *testing.T) {
+	h, u := newHouse(t), newUpstream(t)
+	u.push("main", blob{"", "x", "a"})
+	u.push("main", blob{"", "x", "b"})
+	b := u.push("main", blob{"", "x", "c"})
+	shallow := &upstream{t: t, dir: filepath.Join(t.TempDir(), "shallow.git"), tick: 10}
+	u.git("clone", "-q", "--bare", "--depth", "1", "file://"+u.dir, shallow.dir)
+	l := h.start(h.watcher(shallow.dir))
+	h.look(l)
+	c := shallow.commit("main", b, blob{"", "x", "d"})
+	h.look(l)
+	h.expect(models.Head{Generation: 1, Branch: "main", New: b}, models.Head{Generation: 2, Branch: "main", Old: b, New: c})
+}
+
+func TestHistoryOfManyMergesIsWalkedOnce(t *testing.T) {
+	u := newUpstream(t)
+	tree := u.tree()
+	old := u.commitOf(tree)
+	at := old
+	for i := range 64 { // 2^64 ways down
+		at = u.object("commit", fmt.Appendf(nil, "tree %s\nparent %s\nparent %s\nauthor t <t> %d +0000\ncommitter t <t> %d +0000\n\nx\n", tree, at, at, i, i))
+	}
+	r := openRepo(t, u.dir)
+	other := u.object("commit", commitBytes(tree, 5))
+	for hash, want := range map[string]bool{old: true, at: true, other: false} {
+		if got, err := r.isAncestor(plumbing.NewHash(hash), plumbing.NewHash(at)); err != nil || got != want {
+			t.Errorf("%s is an ancestor: %v, %v; want %v", hash, got, err, want)
+		}
+	}
+}
+
+func TestNoSecretIsInWhatAServerEchoes(t *testing.T) {
+	w := &Watcher{URL: "https://example.net/x.git", Username: "robot", Token: "p@ss w/rd"}
+	r, err := w.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	echo := "you sent p@ss w/rd, p%40ss%20w%2Frd, p%40ss+w%2Frd\nand cm9ib3Q6cEBzcyB3L3Jk " + strings.Repeat("é", 1000)
+	got := r.explain(errors.New(echo)).Error()
+	if !strings.HasPrefix(got, "you sent (secret), (secret), (secret) and (secret) é") || len(got) > 420 || !strings.HasSuffix(got, "é …") {
+		t.Errorf("error %q", got)
+	}
+}
+
+func TestALookThatIsCutShortByTheEndSaysNothing(t *testing.T) {
+	h, u := newHouse(t), newUpstream(t)
+	u.push("main", blob{"", "x", "a"})
+	w := h.watcher(u.dir)
+	w.Unrecorded = func(context.Context, models.Head, error) { t.Error("told of a head as unrecorded") }
+	l := h.start(w)
+	ctx, cancel := context.WithCancel(t.Context())
+	w.RaiseFloor = func(models.Generation) error { cancel(); return nil }
+	if err := l.look(ctx); err != nil {
+		t.Error(err)
+	}
+	if lines := h.log.take(); len(lines) != 0 {
+		t.Errorf("log: %q", lines)
+	}
 }
 
 func TestPacksOfLikeSizeAreMerged(t *testing.T) {
@@ -1003,13 +1143,22 @@ func TestPacksOfLikeSizeAreMerged(t *testing.T) {
 	}
 }
 
-func descriptors(t *testing.T) int {
+func descriptors(t *testing.T) int { return len(openFiles(t)) }
+
+// openFiles returns what this process has open, where the system tells.
+func openFiles(t *testing.T) []string {
 	t.Helper()
 	list, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
-		return 0 // no such thing here
+		return nil
 	}
-	return len(list)
+	var names []string
+	for _, e := range list {
+		if name, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func live() uint64 {
