@@ -169,7 +169,7 @@ func (s step) exact() bool { return s.keys != nil && !slices.Contains(s.any, tru
 type edit struct {
 	leaf func(token string) string
 	node func(n *node) *node
-	make bool // what is missing on the way is made; else nothing happens
+	make bool // entries that are missing on the way are made; else nothing happens
 }
 
 // apply returns n with the edit done at the end of the path, which names one
@@ -183,9 +183,6 @@ func (n *node) apply(path []step, e edit) *node {
 		return n.withLeaf(at.schema, e.leaf(n.leaf(at.schema)))
 	}
 	kid := n.kid(at.schema)
-	if kid == nil && !e.make {
-		return n
-	}
 	if kid == nil {
 		kid = &node{schema: at.schema}
 	}

@@ -99,7 +99,8 @@ type transaction struct {
 }
 
 // delete removes what the path names, wildcards expanded; what does not exist is
-// silently accepted (gNMI 3.4.6).
+// silently accepted (gNMI 3.4.6). Key leaves stay as long as their entry does: a
+// wildcard passes them over, and to name one is an error.
 func (tx *transaction) delete(prefix, path *gnmi.Path) error {
 	full, err := elems(prefix, path)
 	if err != nil {
@@ -115,6 +116,9 @@ func (tx *transaction) delete(prefix, path *gnmi.Path) error {
 			return err
 		}
 		if n := len(p); n > 0 && p[n-1].schema.key != nil {
+			if full[len(full)-1].GetName() == "*" {
+				continue
+			}
 			return status.Errorf(codes.InvalidArgument, "%s: a key leaf goes only with its entry", pathText(full))
 		}
 		tx.root.match(p, nil, func(at []step, _ *node, _ string) { gone = append(gone, append([]step(nil), at...)) })

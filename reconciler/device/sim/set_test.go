@@ -151,6 +151,8 @@ func TestDelete(t *testing.T) {
 		"leaf in every entry":   {"/acl/acl-sets/acl-set[name=*]/config/description", a4no + "," + a6 + "," + b4no},
 		"any depth":             {"/.../description", a4no + "," + a6 + "," + b4no},
 		"config but its keys":   {"/acl/acl-sets/acl-set/config", a4no + "," + a6 + "," + b4no},
+		"all below an entry":    {"/acl/acl-sets/acl-set[name=A][type=ACL_IPV4]/*", a4no + "," + a6 + "," + b4},
+		"all, at every depth":   {"/acl/acl-sets/.../*", ""},
 		"absent entry":          {"/acl/acl-sets/acl-set[name=C][type=ACL_IPV4]", a4 + "," + a6 + "," + b4},
 		"absent leaf":           {"/system/config/hostname", a4 + "," + a6 + "," + b4},
 		"below absent entry":    {"/acl/acl-sets/acl-set[name=C][type=ACL_IPV4]/config/description", a4 + "," + a6 + "," + b4},
@@ -298,6 +300,14 @@ func TestWritingWhatIsThereIsNoChange(t *testing.T) {
 		t.Error("a change was told")
 	default:
 	}
+	c.replace("/routing-policy/defined-sets/tag-sets/tag-set[name=T]", `{"name":"T","config":{"tag-value":[2,1]}}`)
+	before := c.target.leaves()
+	c.replace("/routing-policy", `{"defined-sets":{"tag-sets":{"tag-set":[{"name":"T","config":{"tag-value":[2,1]}},{"name":"U"}]}}}`)
+	if after := c.target.leaves(); after[tag] != before[tag] {
+		t.Errorf("a set was told in another order: %s, was %s", after[tag], before[tag])
+	}
+	<-changed
+	changed = c.target.Changed()
 	c.replace(search, `["b","a"]`) // ordered by the user: another order is a change
 	<-changed
 }
