@@ -147,7 +147,7 @@ func deviceYAML(name, addr, credentials string) string {
 // that does.
 func TestAFullStoreLosesNothing(t *testing.T) {
 	w := newWorld(t, 2)
-	w.configExtra = "nats: {maxStore: 4MiB}\n"
+	w.configExtra = "nats: {maxStore: 1MiB}\n"
 	w.start()
 	first := w.push(w.network("engineering", "enforce"))
 	w.deployed(first)

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
+	"net"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -35,6 +37,62 @@ func TestAPushConvergesTheFleetAndSaysSo(t *testing.T) {
 	}
 	w.stop()
 	w.leaksNothing()
+}
+
+// TestThePlansLinkOpensTheDiff follows the link that a status bears.
+func TestThePlansLinkOpensTheDiff(t *testing.T) {
+	w := newWorld(t, 2)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.configExtra = fmt.Sprintf("publicURL: http://%s\nlisten: %q\nlinkKey: {file: link-key}\n", addr, addr)
+	w.start()
+	w.deployed(w.push(w.network("engineering", "alert")))
+	second := w.push(map[string]string{"network.yaml": networkYAML("operations")})
+	w.deployed(second)
+	plan, _ := w.forge.Last(second, "setpoint/plan")
+	for _, form := range []string{"", "&format=text"} {
+		code, body := w.get(plan.TargetURL + form)
+		for _, want := range []string{"leaf01", "leaf02", "engineering", "operations"} {
+			if code != http.StatusOK || !strings.Contains(body, want) {
+				t.Errorf("%s answers %d without %q:\n%s", form, code, want, body)
+			}
+		}
+	}
+	if code, _ := w.get(strings.Replace(plan.TargetURL, "?", "?x", 1)); code != http.StatusNotFound {
+		t.Errorf("an unsigned link answers %d", code)
+	}
+	if code, body := w.get("http://" + addr + "/healthz"); code != http.StatusOK {
+		t.Errorf("healthz answers %d: %s", code, body)
+	}
+	w.stop()
+	w.leaksNothing()
+}
+
+// TestALiveDiffComparesWithTheDevices reads the devices past the service.
+func TestALiveDiffComparesWithTheDevices(t *testing.T) {
+	w := newWorld(t, 2)
+	w.start()
+	w.deployed(w.push(w.network("engineering", "alert")))
+	if out, code := w.setpoint("diff", "net", "--live", "-c", "setpoint.yaml"); code != 0 {
+		t.Errorf("diff --live exits with %d: %s", code, out)
+	}
+	w.set(1, vlanName, `"squatters"`)
+	out, code := w.setpoint("diff", "net", "--live", "-c", "setpoint.yaml")
+	if code != 1 || !strings.Contains(out, "squatters → engineering") || strings.Contains(out, "leaf01") {
+		t.Errorf("diff --live exits with %d: %s", code, out)
+	}
+	files := w.network("engineering", "alert")
+	w.write("net/devices.yaml", files["devices.yaml"]+deviceYAML("leaf03", "127.0.0.1:1", "lab"))
+	out, code = w.setpoint("diff", "net", "--live", "-c", "setpoint.yaml")
+	if code != 2 || !strings.Contains(out, "squatters") || !strings.Contains(out, "error: leaf03: ") {
+		t.Errorf("diff --live exits with %d: %s", code, out)
+	}
 }
 
 func TestDriftIsToldAndHealed(t *testing.T) {

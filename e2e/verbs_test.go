@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os/exec"
@@ -125,4 +126,23 @@ func (w *world) awaitGeneration(n int) {
 func (w *world) awaitConverged() {
 	w.t.Helper()
 	w.awaitState(func(s state) bool { return s.Rollout.State == "done" })
+}
+
+// get fetches a page as a browser would.
+func (w *world) get(url string) (code int, body string) {
+	w.t.Helper()
+	req, err := http.NewRequestWithContext(w.ctx, http.MethodGet, url, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
 }

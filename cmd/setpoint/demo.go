@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -353,7 +354,36 @@ func (s *show) deployed(ctx context.Context, sha string) error {
 	if err := s.status(ctx, sha, "setpoint/plan", "success"); err != nil {
 		return err
 	}
-	return s.status(ctx, sha, "setpoint/deploy", "success")
+	if err := s.status(ctx, sha, "setpoint/deploy", "success"); err != nil {
+		return err
+	}
+	return s.follow(ctx, sha)
+}
+
+// follow opens the link of the commit's plan, as a person would from the forge,
+// and holds it to naming every target.
+func (s *show) follow(ctx context.Context, sha string) error {
+	plan, _ := s.last(s.forge.All(), sha, "setpoint/plan")
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, plan.TargetURL, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("follow the plan's link: %w", err)
+	}
+	defer resp.Body.Close()
+	page, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("follow the plan's link: %s, %w", resp.Status, err)
+	}
+	for i := range s.fleet.Targets() {
+		if !bytes.Contains(page, []byte(simName(i))) {
+			return fmt.Errorf("the page behind the plan's link does not name %s", simName(i))
+		}
+	}
+	s.say("the plan's link opens a page of %d kB with the diff of every device", (len(page)+1023)/1024)
+	return nil
 }
 
 // status waits for a commit's final status, printing what the listener received.

@@ -66,6 +66,14 @@ func (c *Scope) Contains(p Path) bool {
 	return managed
 }
 
+// Covers says whether the node at p and whatever may be below it is managed: it is
+// contained, and no exclusion speaks of anything below.
+func (c *Scope) Covers(p Path) bool {
+	return c.Contains(p) && !slices.ContainsFunc(c.entries, func(e scopeEntry) bool {
+		return e.exclude && len(e.path) > len(p) && matchAll(e.path[:len(p)], p)
+	})
+}
+
 // Roots returns the names of the top-level containers that hold managed paths,
 // sorted: what is to be read, one read each.
 func (c *Scope) Roots() []string {

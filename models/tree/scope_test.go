@@ -173,3 +173,37 @@ func TestGlob(t *testing.T) {
 		}
 	}
 }
+
+// TestScopeCoversWhatNoExclusionReaches holds Covers to Contains: what is covered
+// has no node below it that is not contained.
+func TestScopeCoversWhatNoExclusionReaches(t *testing.T) {
+	c, err := NewScope(OpenConfig(), []string{
+		"/interfaces", "!/interfaces/interface[name=mgmt*]/config/mtu", "!/interfaces/interface/subinterfaces",
+		"/network-instances", "!/network-instances/network-instance[name=mgmt]",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]bool{
+		"/interfaces":                                           false,
+		"/interfaces/interface[name=mgmt0]":                     false,
+		"/interfaces/interface[name=mgmt0]/config":              false,
+		"/interfaces/interface[name=mgmt0]/config/mtu":          false,
+		"/interfaces/interface[name=Ethernet1]":                 false,
+		"/interfaces/interface[name=Ethernet1]/config":          true,
+		"/interfaces/interface[name=Ethernet1]/config/mtu":      true,
+		"/interfaces/interface[name=Ethernet1]/subinterfaces":   false,
+		"/network-instances/network-instance[name=default]":     true,
+		"/network-instances/network-instance[name=mgmt]/config": false,
+		"/network-instances":                                    false,
+		"/system":                                               false,
+	} {
+		p, err := ParsePath(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Covers(p); got != want {
+			t.Errorf("Covers(%s) is %v", path, got)
+		}
+	}
+}

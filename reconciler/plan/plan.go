@@ -260,12 +260,12 @@ func (d *differ) added(p tree.Path, v *tree.Value) {
 	switch {
 	case isLeaf(v):
 		d.leaf(p, nil, v)
-	case v.Entry() && d.covers(p, v):
+	case v.Entry() && d.covers(p):
 		d.replace(p, v)
 		d.entry(p, v, func(p tree.Path, leaf *tree.Value) { d.change(p, nil, leaf) })
 	case v.Entry():
 		d.entryAround(p, v)
-	case hasSequence(v) && d.covers(p, v):
+	case hasSequence(v) && d.covers(p):
 		d.replace(p, v)
 		d.under(func() { d.addedMembers(p, v) })
 	default:
@@ -302,7 +302,7 @@ func (d *differ) removed(p tree.Path, v *tree.Value) {
 	switch {
 	case isLeaf(v):
 		d.leaf(p, v, nil)
-	case v.Entry() && d.covers(p, v):
+	case v.Entry() && d.covers(p):
 		d.delete(p)
 		d.entry(p, v, func(p tree.Path, leaf *tree.Value) { d.change(p, leaf, nil) })
 	case !v.Entry() && !isList(v) && d.deletable(p, v):
@@ -340,7 +340,7 @@ func (d *differ) container(p tree.Path, v *tree.Value) {
 // deletable reports whether the container at p may be deleted in one go: it is not
 // a top container, no list lies in it, no leaf that stays with its entry, nothing that is not managed.
 func (d *differ) deletable(p tree.Path, v *tree.Value) bool {
-	ok := len(p) > 1 && d.covers(p, v)
+	ok := len(p) > 1 && d.covers(p)
 	leaves(p, v, func(q tree.Path, leaf *tree.Value) {
 		ok = ok && !repeatsKey(q, leaf) && !slices.ContainsFunc(q[len(p):], func(e tree.Elem) bool { return e.Keys != nil })
 	})
@@ -366,6 +366,6 @@ func (d *differ) entry(p tree.Path, v *tree.Value, report func(tree.Path, *tree.
 }
 
 // covers reports whether everything on the device at p and below is managed.
-func (d *differ) covers(p tree.Path, v *tree.Value) bool {
-	return d.scope == nil || coversNode(d.scope, p, v.Schema)
+func (d *differ) covers(p tree.Path) bool {
+	return d.scope == nil || d.scope.Covers(p)
 }

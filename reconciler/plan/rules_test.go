@@ -158,6 +158,16 @@ func TestScopeBoundsDeletesAndReplaces(t *testing.T) {
 			one(`,"hold-time":{"config":{"up":1,"down":2}}`), one(""),
 			[]string{"delete /interfaces/interface[name=Ethernet1]/hold-time/config"},
 		},
+		"entry goes, one entry of a list in it is not ours": {
+			[]string{"/interfaces", "!/interfaces/interface/subinterfaces/subinterface[index=7]"}, one(""), tree.Empty(s),
+			[]string{"delete /interfaces/interface[name=Ethernet1]/config/mtu"},
+		},
+		"order changes, something in the entries is not ours": {
+			[]string{"/system/dns", "!/system/dns/servers/server/config/port"},
+			mustParse(t, `{"system":{"dns":{"servers":{"server":[{"address":"192.0.2.1"},{"address":"192.0.2.2"}]}}}}`),
+			mustParse(t, `{"system":{"dns":{"servers":{"server":[{"address":"192.0.2.2"},{"address":"192.0.2.1"},{"address":"192.0.2.3"}]}}}}`),
+			[]string{`update /system/dns/servers/server[address=192.0.2.3] {"address":"192.0.2.3"}`},
+		},
 		"entry goes, and all of it is ours": {
 			[]string{"/interfaces/interface[name=Ethernet*]"},
 			one(""), tree.Empty(s),
@@ -171,6 +181,23 @@ func TestScopeBoundsDeletesAndReplaces(t *testing.T) {
 				t.Errorf("operations (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestChangesStandInTheOrderOfTheConfig(t *testing.T) {
+	all := func(names ...string) *tree.Tree {
+		var entries []string
+		for _, n := range names {
+			entries = append(entries, fmt.Sprintf(`{"name":%q,"config":{"name":%[1]q}}`, n))
+		}
+		return mustParse(t, `{"interfaces":{"interface":[`+strings.Join(entries, ",")+`]}}`)
+	}
+	var got []string
+	for _, c := range Diff(all("e1", "e2", "e4", "e6"), all("e1", "e3", "e4", "e5", "e10")).Changes {
+		got = append(got, string(sign(c))+c.Path[1].Keys[0].Value)
+	}
+	if diff := cmp.Diff([]string{"-e2", "+e3", "-e6", "+e5", "+e10"}, got); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -281,4 +308,32 @@ func BenchmarkDiff(b *testing.B) {
 			DiffScoped(managed, running, empty)
 		}
 	})
+}
+
+// BenchmarkFirstPlan plans a device that has nothing yet, with 3,000 interfaces of
+// which all is managed: what a new device costs.
+func BenchmarkFirstPlan(b *testing.B) {
+	var config strings.Builder
+	config.WriteString(`{"openconfig-interfaces:interfaces":{"interface":[`)
+	for i := range 3000 {
+		if i > 0 {
+			config.WriteByte(',')
+		}
+		fmt.Fprintf(&config, `{"name":"e%d","config":{"name":"e%d","description":"port %d"}}`, i, i, i)
+	}
+	config.WriteString(`]}}`)
+	schema := tree.OpenConfig()
+	intended, err := tree.Parse(schema, []byte(config.String()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	scope, err := tree.NewScope(schema, []string{"/interfaces", "!/interfaces/interface[name=mgmt]"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	empty := tree.Empty(schema)
+	b.ReportAllocs()
+	for b.Loop() {
+		DiffScoped(scope, empty, intended)
+	}
 }

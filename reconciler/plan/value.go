@@ -85,7 +85,7 @@ func hasSequence(v *tree.Value) bool { return len(sequences(v)) > 0 }
 func (d *differ) resequenced(p tree.Path, a, b *tree.Value) bool {
 	for _, pair := range pairs(a, b) {
 		if !slices.EqualFunc(pair[0], pair[1], sameKeys) {
-			return d.covers(p, b)
+			return d.covers(p)
 		}
 	}
 	return false
