@@ -67,11 +67,21 @@ func (c *Scope) Contains(p Path) bool {
 }
 
 // Covers says whether the node at p and whatever may be below it is managed: it is
-// contained, and no exclusion speaks of anything below.
+// contained, and no exclusion speaks of anything below. A list without keys is all of
+// its entries.
 func (c *Scope) Covers(p Path) bool {
-	return c.Contains(p) && !slices.ContainsFunc(c.entries, func(e scopeEntry) bool {
-		return e.exclude && len(e.path) > len(p) && matchAll(e.path[:len(p)], p)
+	p, _, err := c.schema.Resolve(p)
+	if err != nil || !c.Contains(p) {
+		return false
+	}
+	return !slices.ContainsFunc(c.entries, func(e scopeEntry) bool {
+		return e.exclude && len(e.path) >= len(p) && slices.EqualFunc(e.path[:len(p)], p, mayMatch)
 	})
+}
+
+// mayMatch is matchElem, for an e that stands for every entry where it has no keys.
+func mayMatch(pattern, e Elem) bool {
+	return pattern.Name == e.Name && (len(e.Keys) == 0 || matchElem(pattern, e))
 }
 
 // Roots returns the names of the top-level containers that hold managed paths,

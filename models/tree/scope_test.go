@@ -186,6 +186,9 @@ func TestScopeCoversWhatNoExclusionReaches(t *testing.T) {
 	}
 	for path, want := range map[string]bool{
 		"/interfaces":                                           false,
+		"/interfaces/interface":                                 false,
+		"/network-instances/network-instance":                   false,
+		"/network-instances/nothing":                            false,
 		"/interfaces/interface[name=mgmt0]":                     false,
 		"/interfaces/interface[name=mgmt0]/config":              false,
 		"/interfaces/interface[name=mgmt0]/config/mtu":          false,
