@@ -216,7 +216,7 @@ func (f *fleet) drifted(ctx context.Context, m *member, d found) next {
 	}
 	n := f.stand(ctx, m, d, models.DeviceDrifted, reason)
 	if enforced && !facts.stopped {
-		left := m.episode.Value.Opened.Add(m.entry.Drift.After).Sub(time.Now())
+		left := time.Until(m.episode.Value.Opened.Add(m.entry.Drift.After))
 		n.after = min(n.after, max(left, confirmAfter))
 	}
 	return n

@@ -3,6 +3,7 @@ package reconciler
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -371,7 +372,7 @@ func TestADeadSessionIsDialledAgain(t *testing.T) {
 }
 
 func TestAFullStoreStopsNoService(t *testing.T) {
-	inLabWith(t, bus.Config{MaxStore: 64 << 20}, func(l *lab) {
+	inLabWith(t, bus.Config{MaxStore: 16 << 20}, func(l *lab) {
 		g := l.settled("a", host("new"), enforce)
 		fill(l)
 		g.change(t, host("one"))
@@ -391,7 +392,7 @@ func TestAFullStoreStopsNoService(t *testing.T) {
 }
 
 func TestFullTablesStopNoService(t *testing.T) {
-	inLabWith(t, bus.Config{MaxStore: 64 << 20}, func(l *lab) {
+	inLabWith(t, bus.Config{MaxStore: 16 << 20}, func(l *lab) {
 		g := l.settled("a", host("new"), enforce)
 		l.device("b", host("old"), enforce)
 		l.assign(2, models.PhaseApply, host("new"), "b")
@@ -426,10 +427,9 @@ func TestFullTablesStopNoService(t *testing.T) {
 func fill(l *lab) {
 	l.t.Helper()
 	blob := make([]byte, 256<<10)
-	for i := range 1 << 12 {
-		for j := range blob { // nothing that compresses
-			blob[j] = byte((i*7919 + j*j*31 + j>>8*i) >> 3)
-		}
+	noise := rand.NewChaCha8([32]byte{})
+	for range 1 << 12 {
+		_, _ = noise.Read(blob) // nothing that compresses; it never fails
 		if _, err := l.Blobs.Put(l.ctx, blob); errors.Is(err, bus.ErrFull) {
 			blob = blob[:len(blob)/2]
 			if len(blob) < 64 {

@@ -388,7 +388,7 @@ func (l *lab) events(name models.DeviceName) []string {
 			l.t.Error(err)
 		}
 	})
-	l.wait(time.Second)
+	l.wait(time.Minute) // a delivery that was missed is repeated within it
 	cancel()
 	wg.Wait()
 	return kinds
