@@ -325,7 +325,7 @@ func (b *Bus) settle(ctx context.Context, found found, seen marks) error {
 			return err
 		}
 	}
-	if err := b.ensureStreams(ctx, id, epoch, found); err != nil {
+	if err := b.ensureStreams(ctx, id, epoch); err != nil {
 		return err
 	}
 	b.marks.run()

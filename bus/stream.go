@@ -336,14 +336,10 @@ func (b *Bus) handle(ctx context.Context, s stream) (jetstream.Stream, error) {
 	return b.js.Stream(ctx, streamNames[s])
 }
 
-func (b *Bus) ensureStreams(ctx context.Context, id string, epoch uint64, f found) error {
+func (b *Bus) ensureStreams(ctx context.Context, id string, epoch uint64) error {
 	for s := range streamCount {
 		c := streamConfig(s, b.limit, b.replicas)
 		c.Metadata = map[string]string{metaStore: id, metaEpoch: strconv.FormatUint(epoch, 10)}
-		if state := f.streams[s]; state != nil && c.Discard == jetstream.DiscardNew {
-			// A limit below what is stored would delete the oldest values.
-			c.MaxBytes = max(c.MaxBytes, int64(state.Bytes))
-		}
 		ctx, cancel := context.WithTimeout(ctx, callTimeout)
 		h, err := b.js.CreateOrUpdateStream(ctx, c)
 		cancel()

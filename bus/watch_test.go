@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"strconv"
 	"sync"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // next waits for a change.
@@ -192,7 +195,7 @@ func TestWatchBegunAmidOverwritesMissesNoKey(t *testing.T) {
 			}
 		})
 	}
-	for range 40 {
+	for range 12 {
 		watching, stop := context.WithCancel(ctx)
 		ch, err := tab.Watch(watching)
 		if err != nil {
@@ -393,6 +396,144 @@ func TestIdleWatchStaysAliveForHours(t *testing.T) {
 		}
 		if c := next(t, ctx, ch); c.Value.N != 1 || time.Since(start) > 100*time.Millisecond {
 			t.Errorf("got %+v after %v", c, time.Since(start))
+		}
+		stop()
+		for range ch {
+		}
+	})
+}
+
+// given is a message as a consumer gives it, without a server.
+type given struct {
+	jetstream.Msg
+	subject string
+	header  nats.Header
+	meta    jetstream.MsgMetadata
+}
+
+func (g given) Subject() string                           { return g.subject }
+func (g given) Data() []byte                              { return []byte("{}") }
+func (g given) Headers() nats.Header                      { return g.header }
+func (g given) Metadata() (*jetstream.MsgMetadata, error) { return &g.meta, nil }
+
+// give is the n-th message of a consumer.
+func give(n uint64, subject string, rev, pending uint64) given {
+	return given{subject: subject, meta: jetstream.MsgMetadata{
+		Sequence: jetstream.SequencePair{Consumer: n, Stream: rev}, NumPending: pending,
+	}}
+}
+
+func TestSessionIsCurrentOnlyWhenNothingCanBeMissing(t *testing.T) {
+	tests := map[string]struct {
+		before, count uint64
+		known         map[string]uint64
+		msgs          []given
+		current       bool
+		drained       bool
+		broken        bool
+		want          []string // what the reader is told
+	}{
+		"all from before": {
+			before: 2, count: 2, msgs: []given{give(1, "a", 1, 1), give(2, "b", 2, 0)},
+			current: true, want: []string{"a1", "b2", "current"},
+		},
+		"as many, but one came later": {
+			before: 2, count: 2, msgs: []given{give(1, "a", 1, 1), give(2, "x", 3, 1)},
+			want: []string{"a1", "x3"},
+		},
+		"nothing pending, but fewer than there were": {
+			before: 2, count: 2, msgs: []given{give(1, "a", 1, 0)},
+			drained: true, want: []string{"a1"},
+		},
+		"a message is missing": {
+			before: 3, count: 3, msgs: []given{give(1, "a", 1, 2), give(3, "c", 3, 0)},
+			broken: true, want: []string{"a1"},
+		},
+		"known already": {
+			before: 2, count: 2, known: map[string]uint64{"a": 1, "b": 1}, msgs: []given{give(1, "a", 1, 1), give(2, "b", 2, 0)},
+			current: true, want: []string{"b2"},
+		},
+		"older than known": {
+			before: 2, count: 1, known: map[string]uint64{"a": 5}, msgs: []given{give(1, "a", 2, 0)},
+			current: true,
+		},
+		"gone": {
+			before: 9, count: 1, known: map[string]uint64{"a": 1, "b": 2}, msgs: []given{give(1, "b", 2, 0)},
+			current: true, want: []string{"a1 deleted"},
+		},
+		"not yet on this replica": {
+			before: 9, count: 1, known: map[string]uint64{"a": 8, "b": 2}, msgs: []given{give(1, "b", 2, 0)},
+			current: true,
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := &watch{buf: newBuffer(), known: map[string]uint64{}, told: tt.known != nil}
+			maps.Copy(w.known, tt.known)
+			s := &session{
+				broken: make(chan error, 1), drained: make(chan struct{}, 1), met: map[string]struct{}{},
+				next: 1, before: tt.before, count: tt.count,
+			}
+			for _, m := range tt.msgs {
+				w.take(s, m)
+			}
+			var got []string
+			for it, ok := w.buf.pop(); ok; it, ok = w.buf.pop() {
+				switch {
+				case it.current:
+					got = append(got, "current")
+				case it.deleted:
+					got = append(got, fmt.Sprint(it.subject, it.rev, " deleted"))
+				default:
+					got = append(got, fmt.Sprint(it.subject, it.rev))
+				}
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("told (-want +got):\n%s", diff)
+			}
+			if s.isCurrent() != tt.current || (len(s.drained) == 1) != tt.drained || (len(s.broken) == 1) != tt.broken {
+				t.Errorf("current %t, drained %d, broken %d", s.isCurrent(), len(s.drained), len(s.broken))
+			}
+		})
+	}
+}
+
+func TestSessionWaitsForEverySubjectThereIs(t *testing.T) {
+	ctx, b := deadline(t), open(t, Config{})
+	tab := TableOf[value](b, "t")
+	if err := b.Batch(ctx, tab.Put("a", value{}, 0), tab.Put("b", value{}, 0)); err != nil {
+		t.Fatal(err)
+	}
+	w := &watch{bus: b, filter: tab.filter(), buf: newBuffer(), known: map[string]uint64{}}
+	s := &session{met: map[string]struct{}{tablePrefix + "t.a": {}}}
+	if done, err := w.look(ctx, s); done || err != nil {
+		t.Errorf("current without b: %t %v", done, err)
+	}
+	s.met[tablePrefix+"t.b"] = struct{}{}
+	if done, err := w.look(ctx, s); !done || err != nil {
+		t.Errorf("not current with both: %t %v", done, err)
+	}
+}
+
+func TestReconnectBeginsEveryWatchAgain(t *testing.T) {
+	bubble(t, func(t *testing.T, b *Bus) {
+		ctx, stop := context.WithCancel(t.Context())
+		ch, err := TableOf[value](b, "t").Watch(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		until(t, ctx, ch, isCurrent)
+		names := func() (names []string) {
+			for name := range b.streams[tables].ConsumerNames(ctx).Name() {
+				names = append(names, name)
+			}
+			return names
+		}
+		was := names()
+		b.reconnect.send()
+		time.Sleep(watchBeat)
+		if now := names(); len(now) != 1 || len(was) != 1 || now[0] == was[0] {
+			t.Errorf("consumers were %v, are %v", was, now)
 		}
 		stop()
 		for range ch {

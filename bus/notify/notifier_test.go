@@ -130,6 +130,9 @@ func TestNotifierTellsAPushFromReceiptToConverged(t *testing.T) {
 		expect(t, "caught up", got, "b deploy success 2 devices converged")
 		stop()
 
+		if _, _, err := h.bus.Blobs().Sweep(t.Context(), func(models.Hash) bool { return false }, 0); err != nil {
+			t.Fatal(err)
+		}
 		stop = start(t, h.notifier(e))
 		time.Sleep(2 * time.Hour)
 		synctest.Wait()
@@ -431,7 +434,7 @@ func TestNotifierTellsNoObservedDrift(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, e := newHouse(t), &ears{}
 		ep := episode()
-		ep.Mode = models.DriftObserve
+		ep.Mode, ep.Diff = models.DriftObserve, ""
 		put(h, h.episodes, "leaf01", ep)
 		stop := start(t, h.notifier(e))
 		defer stop()

@@ -230,7 +230,25 @@ func TestSenderBacksOffWithACeilingAndCatchesUp(t *testing.T) {
 		if n := len(w.seen()); n != 5 {
 			t.Errorf("%d of 5 posted after the outage", n)
 		}
+		w.fail(func(Slot) error { return &Answer{Text: "connection refused"} })
+		tried := w.tried()
+		s.want("k0", status(9, StateSuccess, "again"))
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if n := w.tried() - tried; n < 3 || log.count("level=WARN") != 2 {
+			t.Errorf("%d tries in the first 10 s of the second outage: %s", n, log.b.String())
+		}
 	})
+}
+
+func TestSenderTriesWhatFailedLeastFirst(t *testing.T) {
+	s := newSender("status/f", newShelf(), slog.New(slog.DiscardHandler), (&wire{}).post)
+	s.adopt("failed", Slot{Generation: 9, Status: status(9, StateSuccess, "x").Status, Attempts: 3}, 1)
+	s.adopt("old", Slot{Generation: 1, Status: status(1, StateSuccess, "x").Status}, 2)
+	s.adopt("new", Slot{Generation: 2, Status: status(2, StateSuccess, "x").Status}, 3)
+	if key, ok, _ := s.next(time.Now()); !ok || key != "new" {
+		t.Errorf("%q goes first", key)
+	}
 }
 
 func TestSenderWaitsAsLongAsItIsAsked(t *testing.T) {
@@ -313,6 +331,29 @@ func TestSenderPassesByAPlaceThatAlwaysFails(t *testing.T) {
 	})
 }
 
+func TestSenderLeavesAPlaceThatFailsAloneForLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &wire{}
+		w.fail(func(s Slot) error {
+			if s.Status.Description == "poison" {
+				return &Answer{Code: 500}
+			}
+			return nil
+		})
+		s := newSender("status/f", newShelf(), slog.New(slog.DiscardHandler), w.post)
+		launch(t, s)
+		s.want("poison", status(99, StateSuccess, "poison"))
+		for i := range 300 { // a busy minute
+			s.want(fmt.Sprint("k", i), status(1, StateSuccess, fmt.Sprint("fine ", i)))
+			time.Sleep(200 * time.Millisecond)
+		}
+		synctest.Wait()
+		if n := w.tried() - len(w.seen()); n < 3 || n > 8 {
+			t.Errorf("%d tries of what fails in a minute", n)
+		}
+	})
+}
+
 func TestSenderPostsAlthoughTheStoreIsFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log logbook
@@ -326,6 +367,9 @@ func TestSenderPostsAlthoughTheStoreIsFull(t *testing.T) {
 		synctest.Wait()
 		if n := len(w.seen()); n != 10 {
 			t.Fatalf("%d of 10 posted", n)
+		}
+		if table.saves != 1 {
+			t.Errorf("%d tries to write into a full store for 10 posts", table.saves)
 		}
 		time.Sleep(time.Hour)
 		synctest.Wait()
@@ -345,6 +389,12 @@ func TestSenderPostsAlthoughTheStoreIsFull(t *testing.T) {
 		}
 		if n := len(w.seen()); n != 10 {
 			t.Errorf("%d posts", n)
+		}
+		table.fail(bus.ErrFull)
+		s.want("k0", status(11, StateError, "full again"))
+		synctest.Wait()
+		if n := log.count("slot not stored"); n != 2 {
+			t.Errorf("told %d times after the second time", n)
 		}
 	})
 }
