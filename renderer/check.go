@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
 	"github.com/openconfig/goyang/pkg/yang"
+	"github.com/openconfig/ygot/util"
 	"github.com/openconfig/ygot/ygot"
 	"github.com/openconfig/ygot/ytypes"
 
@@ -21,34 +23,69 @@ type fault struct {
 	path tree.Path
 	msg  string
 	hint string
-	// value is what the fault misses, where it is one of missing something
-	value string
+	item string // of a leaf-list: which value, as JSON with a colon behind it
+	// misses is the value that is not there, of a reference to nothing.
+	misses string
 }
 
-// checker asks ygot, the authority on validity, about each distinct piece of
-// config once. A piece is a list entry without the lists below it, or what is
-// left of the whole when all lists are taken out: within ygot nothing but
-// leafrefs looks beyond that, and those are a pass of their own (references). It
-// is safe for concurrent use.
+// checker asks ygot, the authority on validity, about each distinct thing once.
+//
+// A config is cut into pieces: a list entry without the lists below it, or what
+// is left of the whole when all lists are taken out. Within a piece ygot judges
+// leaf by leaf: the models have no choices and no bounds on a list's length, keys
+// are compared here (keyFaults), and leafrefs, which look beyond a piece, are a
+// pass of their own (references). So a leaf with a value that ygot has accepted
+// once is not asked about again, and a piece is asked about only for its other
+// leaves. Of strings it is enough that ygot's own test of lengths and patterns
+// passes, after one of that leaf has been through ygot as a whole.
+//
+// A fuzz target holds this against ygot's verdict on the whole. A checker is
+// safe for concurrent use.
 type checker struct {
-	types map[*tree.Node]reflect.Type // a list's entry as a Go struct
-	root  *tree.Node
+	types   map[*tree.Node]reflect.Type   // a list's entry as a Go struct
+	strings map[*tree.Node]*yang.YangType // leaves that are text
 
-	mu   sync.Mutex
-	seen map[piece][]fault // by piece, paths from the piece
+	mu       sync.RWMutex
+	accepted map[leafValue]bool
+	refused  map[piece][]fault // paths from the piece
 }
 
-// piece is an entry's own content, by which ygot's verdict is known.
+// leafValue is a leaf with a value that ygot takes; of text, any that passes the
+// leaf's own test.
+type leafValue struct {
+	leaf *tree.Node
+	json string
+}
+
+// piece is an entry's own content, as far as it is asked about.
 type piece struct {
 	list *tree.Node
 	json string
 }
 
 func newChecker(s *tree.Schema) *checker {
-	c := &checker{types: make(map[*tree.Node]reflect.Type), root: s.Root, seen: make(map[piece][]fault)}
+	c := &checker{
+		types: make(map[*tree.Node]reflect.Type), strings: make(map[*tree.Node]*yang.YangType),
+		accepted: make(map[leafValue]bool), refused: make(map[piece][]fault),
+	}
 	c.types[s.Root] = reflect.TypeFor[oc.Device]()
 	c.structs(reflect.TypeFor[oc.Device](), s.Root)
+	c.texts(oc.SchemaTree["Device"], s.Root)
 	return c
+}
+
+// texts finds the leaves that are text, also by reference.
+func (c *checker) texts(e *yang.Entry, n *tree.Node) {
+	for name, child := range e.Dir {
+		below := n.Child(name)
+		if below == nil {
+			continue
+		}
+		if target, err := util.ResolveIfLeafRef(child); err == nil && target.Type != nil && target.Type.Kind == yang.Ystring {
+			c.strings[below] = target.Type
+		}
+		c.texts(child, below)
+	}
 }
 
 // structs finds the Go struct of each list by the path tags that ygot writes.
@@ -93,78 +130,183 @@ func (c *checker) faults(t *tree.Tree) []fault {
 
 // value checks v, which is an entry or the root, and the entries below it.
 func (c *checker) value(list []fault, v *tree.Value, at tree.Path) []fault {
-	w := pieceWriter{}
-	w.object(v, nil)
-	if len(w.out) > len("{}") {
-		p := piece{v.Schema, string(w.out)}
-		for _, f := range c.verdict(p, v) {
-			f.path = append(at[:len(at):len(at)], f.path...)
-			list = append(list, f)
-		}
+	var p parts
+	p.gather(v, v, nil)
+	for _, f := range c.verdict(v, &p) {
+		f.path = append(at[:len(at):len(at)], f.path...)
+		list = append(list, f)
 	}
-	for _, below := range w.lists {
+	for _, below := range p.lists {
 		for _, e := range below.value.Members() {
-			path := append(append(at[:len(at):len(at)], below.path...), e.Elem())
+			path := append(append(at[:len(at):len(at)], below.at...), e.Elem())
 			list = c.value(list, e, path)
 		}
 	}
 	return list
 }
 
-// pieceWriter writes an entry's JSON without the lists in it, and notes those.
-type pieceWriter struct {
-	out   []byte
-	lists []listBelow
+// parts is what a piece is made of, and the lists below it.
+type parts struct {
+	leaves []part
+	lists  []part
 }
 
-type listBelow struct {
-	path  tree.Path // to the list's parent, from the piece
+// part is a leaf or list in a piece.
+type part struct {
 	value *tree.Value
+	at    tree.Path // of its parent, from the piece
+	key   bool      // of the entry
+	known bool      // to be accepted
+	json  []byte    // in place of the value's own; nil for that
 }
 
-func (w *pieceWriter) object(v *tree.Value, at tree.Path) {
-	w.out = append(w.out, '{')
-	first := true
+func (p part) path() tree.Path { return append(p.at[:len(p.at):len(p.at)], p.value.Elem()) }
+
+func (p *parts) gather(top, v *tree.Value, at tree.Path) {
 	for _, m := range v.Members() {
-		if m.Schema.Kind == tree.List {
-			w.lists = append(w.lists, listBelow{at, m})
-			continue
+		switch m.Schema.Kind {
+		case tree.List:
+			p.lists = append(p.lists, part{value: m, at: at})
+		case tree.Container:
+			p.gather(top, m, append(at[:len(at):len(at)], m.Elem()))
+		default:
+			p.leaves = append(p.leaves, part{value: m, at: at, key: v == top && v.Entry() && isKey(m.Schema)})
 		}
-		if !first {
-			w.out = append(w.out, ',')
-		}
-		first = false
-		w.name(v.Schema, m.Schema)
-		if m.Schema.Kind == tree.Container {
-			w.object(m, append(at[:len(at):len(at)], m.Elem()))
-			continue
-		}
-		w.out = append(w.out, m.JSON()...)
 	}
-	w.out = append(w.out, '}')
 }
 
-func (w *pieceWriter) name(parent, n *tree.Node) {
-	w.out = append(w.out, '"')
-	if n.Module != parent.Module {
-		w.out = append(append(w.out, n.Module...), ':')
-	}
-	w.out = append(append(w.out, n.Name...), '"', ':')
-}
-
-func (c *checker) verdict(p piece, v *tree.Value) []fault {
-	c.mu.Lock()
-	faults, known := c.seen[p]
-	c.mu.Unlock()
-	if known {
+// verdict is ygot's on one piece, as far as it is not known.
+func (c *checker) verdict(v *tree.Value, p *parts) []fault {
+	faults := keyFaults(v)
+	unknown, news := c.unknown(p.leaves)
+	if len(news) == 0 {
 		return faults
 	}
-	if err := c.ask(p); err != nil {
-		faults = c.culprits(v, err)
+	q := piece{v.Schema, pieceJSON(v.Schema, unknown)}
+	c.mu.RLock()
+	refused, known := c.refused[q]
+	c.mu.RUnlock()
+	if known {
+		return append(faults, refused...)
+	}
+	err := c.ask(q)
+	if err != nil {
+		refused = c.culprits(faults, v.Schema, unknown, err)
 	}
 	c.mu.Lock()
-	c.seen[p] = faults
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.refused[q] = refused
+		return append(faults, refused...)
+	}
+	for _, lv := range news {
+		c.accepted[lv] = true
+	}
+	return faults
+}
+
+// unknown are the leaves to ask about, an entry's keys included, and what is
+// known when they are accepted.
+func (c *checker) unknown(leaves []part) ([]part, []leafValue) {
+	names := make([]leafValue, len(leaves))
+	for i, leaf := range leaves {
+		names[i] = c.leafValue(leaf.value)
+	}
+	var ask []part
+	var news []leafValue
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for i, leaf := range leaves {
+		leaf.known = c.accepted[names[i]]
+		if !leaf.known {
+			news = append(news, names[i])
+		}
+		if leaf.key || !leaf.known {
+			ask = append(ask, leaf)
+		}
+	}
+	return ask, news
+}
+
+// leafValue names a leaf's value, text that passes its test by no value at all.
+func (c *checker) leafValue(v *tree.Value) leafValue {
+	text := string(v.JSON())
+	t := c.strings[v.Schema]
+	if t == nil {
+		return leafValue{v.Schema, text}
+	}
+	for _, item := range values(v) {
+		s := unquoted(item)
+		if strings.Contains(s, `\`) && json.Unmarshal([]byte(item), &s) != nil {
+			return leafValue{v.Schema, text}
+		}
+		if ytypes.ValidateStringRestrictions(t, s) != nil {
+			return leafValue{v.Schema, text}
+		}
+	}
+	return leafValue{v.Schema, ""}
+}
+
+// pieceJSON writes leaves of a piece, which stand in the tree's order, as JSON.
+func pieceJSON(top *tree.Node, leaves []part) string {
+	out := []byte{'{'}
+	var open tree.Path
+	parents := []*tree.Node{top}
+	for _, leaf := range leaves {
+		shared := 0
+		for shared < len(open) && shared < len(leaf.at) && open[shared].Name == leaf.at[shared].Name {
+			shared++
+		}
+		for len(open) > shared {
+			out = append(out, '}')
+			open, parents = open[:len(open)-1], parents[:len(parents)-1]
+		}
+		if last := out[len(out)-1]; last != '{' {
+			out = append(out, ',')
+		}
+		for _, e := range leaf.at[shared:] {
+			parent := parents[len(parents)-1]
+			child := parent.Child(e.Name)
+			out = append(appendName(out, parent, child), '{')
+			open, parents = append(open[:len(open):len(open)], e), append(parents, child)
+		}
+		out = appendName(out, parents[len(parents)-1], leaf.value.Schema)
+		if leaf.json == nil {
+			leaf.json = leaf.value.JSON()
+		}
+		out = append(out, leaf.json...)
+	}
+	return string(append(out, strings.Repeat("}", len(open)+1)...))
+}
+
+func appendName(out []byte, parent, n *tree.Node) []byte {
+	out = append(out, '"')
+	if n.Module != parent.Module {
+		out = append(append(out, n.Module...), ':')
+	}
+	return append(append(out, n.Name...), '"', ':')
+}
+
+// keyFaults are config leaves that contradict the keys they repeat.
+func keyFaults(v *tree.Value) []fault {
+	if !v.Entry() {
+		return nil
+	}
+	config := member(v, "config")
+	if config == nil || config.Schema.Kind != tree.Container {
+		return nil
+	}
+	var faults []fault
+	for _, name := range v.Schema.Keys {
+		key, again := member(v, name), member(config, name)
+		if key != nil && again != nil && string(key.JSON()) != string(again.JSON()) {
+			faults = append(faults, fault{
+				path: tree.Path{config.Elem(), again.Elem()},
+				msg:  fmt.Sprintf("config/%s is %s, and the entry's key is %s", name, again.Text(), key.Text()),
+				hint: "give it once",
+			})
+		}
+	}
 	return faults
 }
 
@@ -197,63 +339,53 @@ func ask(schema *yang.Entry, into ygot.GoStruct, text string) error {
 }
 
 // culprits finds the leaves that ygot refuses a piece for, by asking about each
-// alone: its errors name Go fields, and the first stops it.
-func (c *checker) culprits(v *tree.Value, whole error) []fault {
+// alone: its errors name Go fields, and the first stops it. What is told already
+// is not told again.
+func (c *checker) culprits(told []fault, top *tree.Node, leaves []part, whole error) []fault {
 	var faults []fault
-	var keys []*tree.Value
-	for _, m := range v.Members() {
-		if v.Entry() && isKey(m.Schema) {
-			keys = append(keys, m)
-			if err := c.askLeaf(v, nil, nil, m); err != nil {
-				faults = append(faults, faultOf(m, nil, err))
+	var keys []part
+	for _, leaf := range leaves {
+		if leaf.key {
+			keys = append(keys, leaf)
+		}
+	}
+	if err := c.ask(piece{top, pieceJSON(top, keys)}); err != nil && len(keys) > 0 {
+		// With a wrong key nothing else can be asked about.
+		for _, key := range keys {
+			if !key.known {
+				faults = append(faults, faultOf(key, key.value.Text(), "", err))
+			}
+		}
+		return faults
+	}
+	for _, leaf := range leaves {
+		err := c.beside(top, keys, leaf)
+		if err == nil || slices.ContainsFunc(told, func(f fault) bool { return f.path.Equal(leaf.path()) }) {
+			continue
+		}
+		if leaf.value.Schema.Kind == tree.Leaf {
+			faults = append(faults, faultOf(leaf, leaf.value.Text(), "", err))
+			continue
+		}
+		for _, item := range values(leaf.value) {
+			leaf.json = []byte("[" + item + "]")
+			if err := c.beside(top, keys, leaf); err != nil {
+				faults = append(faults, faultOf(leaf, unquoted(item), item+":", err))
 			}
 		}
 	}
-	if len(faults) > 0 {
-		return faults // with a wrong key nothing below can be asked about
-	}
-	faults = c.leaves(faults, v, v, nil, keys)
-	if len(faults) == 0 {
-		faults = []fault{{msg: plainYgot(whole.Error())}}
+	if len(faults)+len(told) == 0 {
+		return []fault{{msg: plainYgot(whole.Error())}}
 	}
 	return faults
 }
 
-func (c *checker) leaves(faults []fault, piece, v *tree.Value, at tree.Path, keys []*tree.Value) []fault {
-	for _, m := range v.Members() {
-		switch {
-		case m.Schema.Kind == tree.List:
-		case m.Schema.Kind == tree.Container:
-			faults = c.leaves(faults, piece, m, append(at[:len(at):len(at)], m.Elem()), keys)
-		default:
-			if err := c.askLeaf(piece, keys, at, m); err != nil {
-				faults = append(faults, faultOf(m, at, err))
-			}
-		}
+// beside asks about one leaf beside the piece's keys.
+func (c *checker) beside(top *tree.Node, keys []part, leaf part) error {
+	if leaf.key {
+		return nil // asked about already
 	}
-	return faults
-}
-
-// askLeaf asks about one leaf at a place in a piece, beside the piece's keys.
-func (c *checker) askLeaf(in *tree.Value, keys []*tree.Value, at tree.Path, leaf *tree.Value) error {
-	w := pieceWriter{out: []byte{'{'}}
-	for _, k := range keys {
-		if k != leaf {
-			w.name(in.Schema, k.Schema)
-			w.out = append(append(w.out, k.JSON()...), ',')
-		}
-	}
-	parent := in.Schema
-	for _, e := range at {
-		child := parent.Child(e.Name)
-		w.name(parent, child)
-		w.out = append(w.out, '{')
-		parent = child
-	}
-	w.name(parent, leaf.Schema)
-	w.out = append(w.out, leaf.JSON()...)
-	w.out = append(w.out, strings.Repeat("}", len(at)+1)...)
-	return c.ask(piece{in.Schema, string(w.out)})
+	return c.ask(piece{top, pieceJSON(top, append(slices.Clone(keys), leaf))})
 }
 
 func isKey(n *tree.Node) bool {
@@ -265,15 +397,14 @@ func isKey(n *tree.Node) bool {
 	return false
 }
 
-func faultOf(leaf *tree.Value, at tree.Path, err error) fault {
-	return fault{path: append(at[:len(at):len(at)], leaf.Elem()), msg: objection(leaf, err)}
+func faultOf(leaf part, shown, item string, err error) fault {
+	return fault{path: leaf.path(), msg: objection(leaf.value, cut(shown, 64), err), item: item}
 }
 
 // objection says in people's words why a value is refused: by its type's bounds
 // where it has any, in ygot's words else.
-func objection(leaf *tree.Value, err error) string {
+func objection(leaf *tree.Value, shown string, err error) string {
 	t := leaf.Schema.Type.Final
-	shown := cut(leaf.Text(), 64)
 	if leaf.Schema.Secret {
 		shown = "the value (secret)"
 	}

@@ -41,7 +41,7 @@ func (w worker) render(ctx context.Context, s *subject) (Device, []mistake) {
 	}
 	if !r.partial {
 		for _, f := range w.refs.faults(merged) {
-			if !w.mentioned(f.value) && !r.dropped(f.value) {
+			if !w.mentioned(f.misses) && !r.dropped(f.misses) {
 				r.blame(f, "yang-leafref")
 			}
 		}
@@ -64,6 +64,9 @@ func (r *rendering) collect(ctx context.Context) {
 		case frag == nil:
 		case built != nil:
 			r.layers = append(r.layers, built)
+			for _, m := range built.mistakes {
+				r.tell(m)
+			}
 		default:
 			r.layers = append(r.layers, b.build(frag, refs, r.tell))
 		}
@@ -126,7 +129,7 @@ func (r *rendering) tie(earlier []*built, over *built, c tree.Conflict) {
 		}
 	}
 	leaf := c.Over.Schema
-	here, there := over.locate(c.Path), base.locate(c.Path)
+	here, there := over.locate(c.Path, ""), base.locate(c.Path, "")
 	m := mistake{
 		at: here, sort: "tie", subject: there.String() + leaf.Path(), path: c.Path.String(), device: r.Name,
 		msg: fmt.Sprintf("%s sets %s to %s, and %s at %s to %s", over.title, leaf.Name, shown(c.Over), base.title, there, shown(c.Base)),
@@ -148,9 +151,9 @@ func shown(v *tree.Value) string {
 }
 
 // locate is the place of the value at a path of a built fragment.
-func (b *built) locate(p tree.Path) place {
+func (b *built) locate(p tree.Path, item string) place {
 	c := converter{fragment: b.fragment, schema: b.tree.Schema(), refs: b.refs, made: make(map[*node]*node)}
-	return c.locate(p, "").at
+	return c.locate(p, item).at
 }
 
 // origin is the fragment that the value at a path comes from: the highest that
@@ -168,12 +171,12 @@ func (r *rendering) origin(p tree.Path) *built {
 func (r *rendering) blame(f fault, sort string) {
 	m := mistake{at: r.at, sort: sort, path: f.path.String(), msg: f.msg, hint: f.hint}
 	if b := r.origin(f.path); b != nil {
-		m.at = b.locate(f.path)
+		m.at = b.locate(f.path, f.item)
 		if b.kind != "" {
 			m.msg = fmt.Sprintf("kind %s: %s: %s", b.kind, f.path, f.msg)
 		}
 	}
-	if m.msg == f.msg && f.value == "" {
+	if m.msg == f.msg && f.misses == "" && f.item == "" {
 		m.subject = sort // one place, one value
 	}
 	r.tell(m)
@@ -226,7 +229,7 @@ func (r *rendering) outside(p tree.Path) {
 		hint: "add it to manage, of the device or of a group",
 	}
 	if b := r.origin(p); b != nil {
-		m.at = b.locate(p)
+		m.at = b.locate(p, "")
 		if b.kind != "" {
 			m.msg = fmt.Sprintf("kind %s: %s", b.kind, m.msg)
 		} else {

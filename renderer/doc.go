@@ -1,2 +1,74 @@
-// Package renderer turns a config repository into device configurations.
+// Package renderer turns a config repository into device configurations: a tree
+// of files goes in, every device's intended config comes out, or every mistake
+// with its file, line and column. Same tree, same bytes.
+//
+// # What it reads
+//
+// Any *.yaml or *.yml file, in any folder, with one or more documents each, and
+// the repo's own kinds in kinds/*.cue. Hidden files and folders are skipped, and
+// what .setpointignore at the root lists, in the manner of gitignore(5). A symbolic
+// link is a mistake. A document is a Device, a Group, a Link, a DriftPolicy or of a
+// kind of the repo's. Decoding is strict: an unknown field, kind, device or key, a
+// name, key or address given twice, a selector that matches nothing is a mistake at
+// its place, with a near name. What the format has and this version does not act on
+// (other kinds, policies, allowUnenforced) is refused, never passed over.
+//
+// # How a device's config comes about
+//
+// It is made of fragments, which are RFC 7951 in YAML; names may go without their
+// module, and a list entry's keys need not be repeated in its config. Fragments are
+// laid over each other by YANG list key, from the lowest level to the highest:
+//
+//   - the groups whose selector matches, by priority, 0 to 999;
+//   - what kinds bring forth, at one level above all groups;
+//   - the Device document's own openconfig.
+//
+// The higher level wins. Within a level nobody does: two different values are a
+// mistake that names both places. Vars go the same way, groups by priority under
+// the device's own, and merge mapping by mapping.
+//
+// ${name}, ${labels.x} and ${vars.x} are replaced in the fragments of groups and
+// devices. A reference that stands alone becomes the value as it was written, with
+// its type; within text it is formatted; "$${" is a literal "${". Since a reference
+// has no quotes of its own, the schema decides what type its text is. All other
+// scalars are what YAML says they are, and where that is not what YANG wants, or
+// not what the eye reads (010, yes, 0x1f), it is a mistake.
+//
+// A kind is a definition in CUE, #Name: {spec, device, openconfig}, evaluated once
+// for each device of the document's for. It sees of the device what its own device
+// declares: name, labels, vars, and links as [{port, peer, peerPort, peerLabels,
+// peerVars}], which come from the Link documents. It may import CUE's own packages
+// and reads nothing.
+//
+// # What is checked
+//
+// The parsed config is validated by ygot, the authority, leaf by leaf but each
+// distinct value once (see checker), and its leafrefs in one pass (see references):
+// nothing that ygot rejects is accepted. Everything set has to lie inside the
+// device's managed paths, its own and its groups' together.
+//
+// # Mistakes
+//
+// All are reported, not the first. A mistake stands at the value that a person
+// changes to mend it: of a var's wrong value that is the var, of what a kind brings
+// forth the document's spec or the field of it that CUE names, with the place in the
+// kind behind. One that many devices share is told once, with the first device and
+// how many more. What follows from another mistake is not told: names that an
+// unreadable file mentions are not called unknown, and a reference to a value that
+// was left out for its own mistake is not called dangling. Above 1,000 the rest is
+// counted.
+//
+// # Promises
+//
+// Render is pure: no clock, environment, network, or file outside the tree it is
+// given; neither the order of files nor GOMAXPROCS changes a byte. Input is bounded:
+// files of 1 MiB, 64 levels, 10,000 values repeated by aliases. Work is spread over
+// all processors. It holds nothing between calls. An error of Render is one of
+// reading the tree or its context's; authors' faults are never errors.
+//
+// # What it never does
+//
+// It contacts no device, resolves no secret, knows no commit. CUE runs in this
+// process for now and can't be cancelled within an evaluation; the evaluator is the
+// seam behind which it can be moved to another.
 package renderer

@@ -149,13 +149,20 @@ func (f *fleet) emptyHint(s selector) string {
 		slices.Sort(keys)
 		slices.Sort(values)
 		if keys = slices.Compact(keys); !slices.Contains(keys, r.key) {
-			return strings.TrimSpace(fmt.Sprintf("no device has a label %q %s", r.key, didYouMean(r.key, keys)))
+			return joined(fmt.Sprintf("no device has a label %q", r.key), didYouMean(r.key, keys))
 		}
 		if len(r.values) == 1 {
-			return strings.TrimSpace(fmt.Sprintf("no device has %s=%s %s", r.key, r.values[0], didYouMean(r.values[0], slices.Compact(values))))
+			return joined(fmt.Sprintf("no device has %s=%s", r.key, r.values[0]), didYouMean(r.values[0], slices.Compact(values)))
 		}
 	}
 	return ""
+}
+
+func joined(a, b string) string {
+	if b == "" {
+		return a
+	}
+	return a + "; " + b
 }
 
 // known is the device of a name, nil after a mistake.
@@ -314,6 +321,12 @@ func (f *fleet) manage(l *ledger, s *subject, scopes map[string]*tree.Scope, val
 func (f *fleet) fragments(d *decoder) {
 	f.static, f.groups = make(map[*fragment]*built), make(map[*groupDoc]*fragment)
 	b := builder{f.schema}
+	used := make(map[*groupDoc]bool)
+	for _, s := range f.subjects {
+		for _, g := range s.groups {
+			used[g] = true
+		}
+	}
 	for _, g := range d.groups {
 		if g.openconfig == nil {
 			continue
@@ -321,7 +334,12 @@ func (f *fleet) fragments(d *decoder) {
 		frag := &fragment{root: g.openconfig, level: g.priority, title: "Group " + g.name, at: g.at}
 		f.groups[g] = frag
 		if !refersWithin(g.openconfig) {
-			f.static[frag] = b.build(frag, nil, d.add)
+			var said []mistake
+			f.static[frag] = b.build(frag, nil, func(m mistake) { said = append(said, m) })
+			f.static[frag].mistakes = said
+			if !used[g] {
+				d.list = append(d.list, said...)
+			}
 		}
 	}
 }

@@ -28,6 +28,8 @@ type built struct {
 	// dropped are values left out because of a mistake: what misses them is
 	// not told as a second one.
 	dropped []*node
+	// mistakes of a fragment that is built once for many devices
+	mistakes []mistake
 }
 
 // builder turns fragments into trees.
@@ -67,6 +69,20 @@ type converter struct {
 	skip   map[*node]bool  // left out
 	made   map[*node]*node // what a text with references became
 	out    []byte
+	where  tree.Path // of what is being written, with the keys as written
+}
+
+// pathOf is the path of a mistake about s, which is what is being written or
+// above.
+func (c *converter) pathOf(s *tree.Node) string {
+	depth := 0
+	for n := s; n.Parent != nil; n = n.Parent {
+		depth++
+	}
+	if depth > len(c.where) {
+		return s.Path()
+	}
+	return c.where[:depth].String()
 }
 
 func (c *converter) convert(root *tree.Node) []byte {
@@ -81,9 +97,9 @@ func (c *converter) convert(root *tree.Node) []byte {
 func (c *converter) say(n *node, at place, s *tree.Node, sort, msg, hint string) bool {
 	c.skip[n] = true
 	if !c.quiet {
-		m := mistake{at: at, sort: sort, path: s.Path(), msg: msg, hint: hint}
+		m := mistake{at: at, sort: sort, path: c.pathOf(s), msg: msg, hint: hint}
 		if c.kind != "" {
-			m.msg = fmt.Sprintf("kind %s: %s: %s", c.kind, s.Path(), msg)
+			m.msg = fmt.Sprintf("kind %s: %s: %s", c.kind, m.path, msg)
 		} else {
 			// One place, one sort: whatever each device makes of it is one mistake.
 			m.subject = sort
@@ -187,6 +203,8 @@ func (c *converter) members(n *node, s *tree.Node, extra []field) {
 // member writes `"name":value,` or nothing.
 func (c *converter) member(f field, child *tree.Node, owner *node) {
 	mark := len(c.out)
+	c.where = append(c.where, tree.Elem{Name: child.Name})
+	defer func() { c.where = c.where[:len(c.where)-1] }()
 	c.out = append(c.out, '"')
 	c.out = append(c.out, child.Name...)
 	c.out = append(c.out, '"', ':')
@@ -299,6 +317,9 @@ func (c *converter) entry(item, n *node, s *tree.Node, seen map[string]place) bo
 	}
 	var extra []field
 	var id strings.Builder
+	top := len(c.where) - 1
+	c.where[top].Keys = nil
+	defer func() { c.where[top].Keys = nil }()
 	for _, key := range s.Keys {
 		f, ok := memberOf(n, s.Child(key))
 		if !ok && inner != nil && config.Child(key) != nil {
@@ -318,6 +339,7 @@ func (c *converter) entry(item, n *node, s *tree.Node, seen map[string]place) bo
 			return c.say(item, v.at, s, "yang-key", fmt.Sprintf("%s is a key: it takes one value, not %s", key, v.shape), "")
 		}
 		fmt.Fprintf(&id, "%q ", v.text)
+		c.where[top].Keys = append(c.where[top].Keys, tree.KeyValue{Name: key, Value: v.text})
 	}
 	if first, twice := seen[id.String()]; twice {
 		return c.say(item, n.at, s, "yang-duplicate", fmt.Sprintf("%s has two entries with the key %s: first at %s", s.Name, strings.TrimSpace(id.String()), first), "")
@@ -325,6 +347,12 @@ func (c *converter) entry(item, n *node, s *tree.Node, seen map[string]place) bo
 	seen[id.String()] = n.at
 	c.out = append(c.out, '{')
 	c.members(n, s, extra)
+	for _, key := range s.Keys {
+		if f, ok := memberOf(n, s.Child(key)); ok && c.skip[f.value] || slices.ContainsFunc(extra, func(f field) bool { return f.name == key && c.skip[f.value] }) {
+			c.skip[item] = true // an entry without its key is none
+			return false
+		}
+	}
 	if config != nil && inner == nil {
 		// The entry has no config: it gets one that repeats the keys.
 		if fields := keyFields(n, config); len(fields) > 0 {
@@ -499,20 +527,35 @@ func appendString(b []byte, s string) []byte {
 }
 
 // refuse brings the tree's errors to the values they speak of and leaves those
-// out. It is false when there is nothing left to leave out.
+// out. It is false when there is nothing left to leave out. An error about a
+// value that the fragment does not have itself (a key that was repeated for its
+// author) is told only when no other explains it.
 func (c *converter) refuse(err error) bool {
-	progress := false
+	var own, others []func()
 	for _, e := range treeErrors(err) {
-		n := c.locate(e.Path, e.Msg)
-		if c.skip[n] {
+		spot := c.locate(e.Path, e.Msg)
+		if c.skip[spot.node] {
 			continue
 		}
-		progress = true
-		c.quiet = false
-		c.say(n, n.at, deepest(c.schema, e.Path), "yang-value", e.Msg, "")
-		c.quiet = true
+		tell := func() {
+			s := deepest(c.schema, e.Path)
+			c.quiet, c.where = false, e.Path
+			c.say(spot.node, spot.at, s, "yang-value", s.Name+": "+e.Msg, "")
+			c.quiet, c.where = true, nil
+		}
+		if spot.whole && !strings.HasPrefix(e.Msg, "an entry without its key") {
+			own = append(own, tell)
+		} else {
+			others = append(others, tell)
+		}
 	}
-	return progress
+	if len(own) == 0 {
+		own = others
+	}
+	for _, tell := range own {
+		tell()
+	}
+	return len(own) > 0
 }
 
 // deepest is the last schema node that a path names.
@@ -544,52 +587,67 @@ func treeErrors(err error) []*tree.Error {
 	return []*tree.Error{{Msg: err.Error()}}
 }
 
-// locate is the value that stands at a path of the fragment, or the nearest
-// above it. Where the path names an entry without keys, or a leaf-list, hint
-// tells which of its values is meant: it begins with the value.
-func (c *converter) locate(p tree.Path, hint string) *node {
-	n, _ := c.find(c.root, c.schema.Root, nil, p, hint)
-	return n
+// spot is where a path leads to in a fragment: the value, or the nearest above
+// it, and where a person looks for it.
+type spot struct {
+	node  *node
+	at    place
+	whole bool // the value itself
 }
 
-// find goes on from n, which stands at the path done; whole says that it got to
-// the end of the rest.
-func (c *converter) find(n *node, s *tree.Node, done, rest tree.Path, hint string) (at *node, whole bool) {
+// locate is the value that stands at a path of the fragment. Where the path names
+// an entry without keys, or a leaf-list, hint tells which of its values is meant:
+// it begins with the value.
+func (c *converter) locate(p tree.Path, hint string) spot {
+	return c.find(spot{node: c.root, at: c.root.at}, c.schema.Root, nil, p, hint)
+}
+
+// find goes on from a spot, which is the path done, along the rest.
+func (c *converter) find(from spot, s *tree.Node, done, rest tree.Path, hint string) spot {
+	n := from.node
 	if len(rest) == 0 {
 		if s.Kind == tree.LeafList && n.shape == sequence {
 			for _, item := range n.items {
 				if v := c.follow(item); v.begins(hint) {
-					return v, true
+					return spot{v, v.at, true}
 				}
 			}
 		}
-		return n, true
+		from.whole = true
+		return from
 	}
 	child := s.Child(rest[0].Name)
 	if n.shape != mapping || child == nil {
-		return n, false
+		return from
 	}
 	f, ok := memberOf(n, child)
 	if !ok {
-		return n, false
+		return from
 	}
 	v := c.follow(f.value)
+	to := spot{node: v, at: v.at}
+	if !v.scalar() && v.at.line > f.at.line && v.at.file == f.at.file {
+		to.at = f.at // a block begins with its key
+	}
 	done = append(slices.Clone(done), rest[0])
 	if child.Kind != tree.List || v.shape != sequence {
-		return c.find(v, child, done, rest[1:], hint)
+		return c.find(to, child, done, rest[1:], hint)
 	}
 	if len(rest[0].Keys) > 0 {
 		if item := c.item(v, child, done); item != nil {
-			return c.find(item, child, done, rest[1:], hint)
+			return c.find(spot{node: item, at: item.at}, child, done, rest[1:], hint)
 		}
-		return v, false
+		return to
 	}
 	for _, item := range v.items {
-		if got, whole := c.find(c.follow(item), child, done, rest[1:], hint); whole && len(rest) > 1 && got.begins(hint) {
-			return got, true
+		item = c.follow(item)
+		got := c.find(spot{node: item, at: item.at}, child, done, rest[1:], hint)
+		if got.whole && len(rest) > 1 && got.node.begins(hint) {
+			return got
 		}
 	}
-	return v, len(rest) == 1
+	to.whole = len(rest) == 1
+	return to
 }
 
 // begins tells whether a message opens with the scalar, as JSON writes it.

@@ -230,7 +230,7 @@ func (e *evaluator) evaluate(r *requestDoc, name models.DeviceName, device map[s
 		v = e.kinds[r.kind].FillPath(specPath, r.value)
 		e.specs[r] = v
 	}
-	q.unknown(v.LookupPath(specPath), r.spec, "spec")
+	q.unknown(e.kinds[r.kind].LookupPath(specPath), r.spec, "spec")
 	if len(q.mistakes) > 0 {
 		return nil, q.mistakes
 	}
@@ -271,7 +271,7 @@ func (q *question) add(at place, sort, msg, hint string) {
 // them only when nothing else is wrong, and without a near name.
 func (q *question) unknown(v cue.Value, n *node, path string) {
 	for i, item := range n.items {
-		q.unknown(v.LookupPath(cue.MakePath(cue.Index(i))), item, path)
+		q.unknown(v.LookupPath(cue.MakePath(cue.AnyIndex)), item, fmt.Sprintf("%s.%d", path, i))
 	}
 	for _, f := range n.fields {
 		if v.IncompleteKind() == cue.StructKind && !v.Allows(cue.Str(f.name)) {
@@ -279,7 +279,7 @@ func (q *question) unknown(v cue.Value, n *node, path string) {
 			q.mistakes = append(q.mistakes, mistake{at: f.at, sort: "spec-field", msg: fmt.Sprintf("%s of kind %s has no field %q", path, q.request.kind, cut(f.name, 64)), hint: hint})
 			continue
 		}
-		q.unknown(v.LookupPath(cue.MakePath(cue.Str(f.name))), f.value, path+"."+f.name)
+		q.unknown(v.LookupPath(cue.MakePath(cue.Str(f.name).Optional())), f.value, path+"."+f.name)
 	}
 }
 

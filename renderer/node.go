@@ -127,12 +127,13 @@ var plain = regexp.MustCompile(`^(0|-?[1-9][0-9]*)$`)
 // parse reads the documents of one file. Documents before a syntax error are
 // returned too; sound is false when there was one.
 func parse(src source, l *ledger) (docs []*node, sound bool) {
+	cut := false
 	d := yaml.NewDecoder(bytes.NewReader(src.data))
 	for {
 		var doc yaml.Node
 		err := d.Decode(&doc)
 		if errors.Is(err, io.EOF) {
-			return docs, true
+			return docs, !cut
 		}
 		if err != nil {
 			syntaxMistake(src, err, l)
@@ -143,8 +144,8 @@ func parse(src source, l *ledger) (docs []*node, sound bool) {
 		}
 		r := reader{file: src.name, ledger: l, open: make(map[*yaml.Node]bool)}
 		n := r.read(doc.Content[0], 0)
-		if n == nil {
-			sound = false
+		if r.stopped {
+			cut = true
 			continue
 		}
 		docs = append(docs, n)
@@ -327,6 +328,8 @@ func syntaxMistake(src source, err error, l *ledger) {
 		m.at.column, m.msg, m.hint = tab+1, "a tab indents this line", "YAML indents with spaces alone"
 	} else if strings.Contains(m.msg, "mapping values are not allowed") {
 		m.hint = "is the indentation right? text that holds \": \" needs quotes"
+	} else if strings.Contains(m.msg, "did not find expected key") {
+		m.hint = "is the indentation right?"
 	}
 	l.add(m)
 }

@@ -162,16 +162,19 @@ func (p *refPass) leaf(leaf *tree.Value, ref *refPath) {
 		if targets[value] {
 			continue
 		}
-		f := fault{path: slices.Clone(p.path), value: unquoted(value)}
-		f.msg = fmt.Sprintf("%s: %s is not among the values of %s", leaf.Schema.Name, unquoted(value), p.target(leaf.Schema, ref))
+		f := fault{path: slices.Clone(p.path), misses: scalarText(leaf.Schema.Type.Final, value), item: value + ":"}
+		f.msg = fmt.Sprintf("%s: %s is not among the values of %s", leaf.Schema.Name, f.misses, p.target(leaf.Schema, ref))
 		if isKey(leaf.Schema) && strings.HasPrefix(ref.text, "../config/") {
-			f.msg = fmt.Sprintf("%s: the entry's key is %s, and its config says otherwise or nothing", leaf.Schema.Name, unquoted(value))
+			if len(targets) > 0 {
+				continue // they differ: keyFaults says so, at the config
+			}
+			f.msg = fmt.Sprintf("%s: the entry's config has no %s", leaf.Schema.Name, leaf.Schema.Name)
 		} else {
 			var known []string
 			for t := range targets {
-				known = append(known, unquoted(t))
+				known = append(known, scalarText(leaf.Schema.Type.Final, t))
 			}
-			f.hint = didYouMean(f.value, known)
+			f.hint = didYouMean(f.misses, known)
 			if len(known) == 0 {
 				f.hint = "there are none"
 			}
@@ -304,6 +307,16 @@ func elements(text string) []string {
 		}
 	}
 	return out
+}
+
+// scalarText is a canonical JSON scalar for people: an identity without its
+// module.
+func scalarText(t *tree.Type, scalar string) string {
+	s := unquoted(scalar)
+	if module, name, ok := strings.Cut(s, ":"); ok && t.Identities[name] == module {
+		return name
+	}
+	return s
 }
 
 func unquoted(scalar string) string { return strings.Trim(scalar, `"`) }

@@ -42,12 +42,18 @@ func Render(ctx context.Context, repo fs.FS) (*Result, error) {
 	}
 	f := &fleet{schema: schema, kinds: loadKinds(src.kinds, l), checker: newChecker(schema), refs: refs}
 	d := &decoder{ledger: l, kinds: f.kinds, names: make(map[string]place)}
-	for _, s := range src.yaml {
-		docs, sound := parse(s, l)
-		if !sound {
-			f.unreadable = append(f.unreadable, s.data)
+	files := make([]parsed, len(src.yaml))
+	if err := each(ctx, len(files), func() func(int) {
+		return func(i int) { files[i] = parseFile(src.yaml[i]) }
+	}); err != nil {
+		return nil, err
+	}
+	for i, file := range files {
+		l.list = append(l.list, file.list...)
+		if !file.sound {
+			f.unreadable = append(f.unreadable, src.yaml[i].data)
 		}
-		for _, n := range docs {
+		for _, n := range file.docs {
 			d.document(n)
 		}
 	}
@@ -64,33 +70,53 @@ func Render(ctx context.Context, repo fs.FS) (*Result, error) {
 	return r, nil
 }
 
-// render renders all devices, on all processors. The result is in the devices'
-// order, whoever was first.
+// parsed is one file's documents and what is wrong with it as YAML.
+type parsed struct {
+	ledger
+	docs  []*node
+	sound bool
+}
+
+func parseFile(src source) parsed {
+	var p parsed
+	p.docs, p.sound = parse(src, &p.ledger)
+	return p
+}
+
+// render renders all devices. The result is in the devices' order, whoever was
+// first.
 func (f *fleet) render(ctx context.Context) ([]Device, []mistake, error) {
 	devices := make([]Device, len(f.subjects))
 	mistakes := make([][]mistake, len(f.subjects))
+	err := each(ctx, len(f.subjects), func() func(int) {
+		w := worker{fleet: f}
+		if !f.kinds.broken && len(f.kinds.names) > 0 {
+			// Compiled before without mistakes; an error would show as
+			// documents that could not be evaluated.
+			w.evaluator, _ = newEvaluator(f.kinds)
+		}
+		return func(i int) { devices[i], mistakes[i] = w.render(ctx, f.subjects[i]) }
+	})
+	return devices, slices.Concat(mistakes...), err
+}
+
+// each calls work for 0 to n-1 on all processors, with one function per
+// goroutine, until ctx ends.
+func each(ctx context.Context, n int, start func() func(int)) error {
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(f.subjects)) {
+	for range min(runtime.GOMAXPROCS(0), n) {
 		wg.Go(func() {
-			w := worker{fleet: f}
-			if !f.kinds.broken && len(f.kinds.names) > 0 {
-				// Compiled before without mistakes; an error would show as
-				// documents that could not be evaluated.
-				w.evaluator, _ = newEvaluator(f.kinds)
-			}
+			work := start()
 			for ctx.Err() == nil {
 				i := int(next.Add(1)) - 1
-				if i >= len(f.subjects) {
+				if i >= n {
 					return
 				}
-				devices[i], mistakes[i] = w.render(ctx, f.subjects[i])
+				work(i)
 			}
 		})
 	}
 	wg.Wait()
-	if err := ctx.Err(); err != nil {
-		return nil, nil, err
-	}
-	return devices, slices.Concat(mistakes...), nil
+	return ctx.Err()
 }
