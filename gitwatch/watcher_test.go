@@ -70,7 +70,7 @@ func newHouse(t testing.TB) *house {
 func (h *house) watcher(url string) *Watcher {
 	h.t.Helper()
 	return &Watcher{
-		URL: url, Dir: filepath.Join(h.t.TempDir(), "mirror"), Interval: time.Hour, Timeout: 20 * time.Second,
+		URL: url, Dir: filepath.Join(h.t.TempDir(), "mirror"), Interval: time.Hour, Timeout: time.Minute,
 		Heads: h.heads, Commits: h.commits, Floor: h.bus.Floor, RaiseFloor: h.bus.RaiseFloor,
 		Log: slog.New(slog.NewJSONHandler(h.log, nil)),
 	}
@@ -113,7 +113,7 @@ func (h *house) await(n int) []models.Head {
 				return heads
 			}
 			heads = append(heads, head)
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			h.t.Fatalf("no more events after %+v", heads)
 		}
 	}
@@ -875,7 +875,7 @@ func TestRunFollowsThePushesAndEndsWithItsContext(t *testing.T) {
 		select {
 		case head := <-h.events:
 			return head
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("no event; log: %q", h.log.take())
 		}
 		return models.Head{}
@@ -899,7 +899,7 @@ func TestRunFollowsThePushesAndEndsWithItsContext(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("Run did not end")
 	}
 	if got := read(t, w.Repo(), old, "x"); got != "2" {
