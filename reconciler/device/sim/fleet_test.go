@@ -61,19 +61,39 @@ func TestFleetServesEveryDeviceBehindOneCertificate(t *testing.T) {
 	}
 }
 
-func TestFleetTakesPortsInARow(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+// pair listens on a port, and knows the one before it to be free.
+func pair(t *testing.T) (net.Listener, string) {
+	t.Helper()
+	for range 100 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := net.JoinHostPort("127.0.0.1", strconv.Itoa(l.Addr().(*net.TCPAddr).Port-1))
+		if free, err := net.Listen("tcp", before); err == nil {
+			free.Close()
+			return l, before
+		}
+		l.Close()
 	}
+	t.Fatal("no two free ports in a row")
+	return nil, ""
+}
+
+func TestAFleetThatCannotStartLeavesNothingListening(t *testing.T) {
+	l, before := pair(t)
 	defer l.Close()
 	port := l.Addr().(*net.TCPAddr).Port
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	// The second device's port is taken: none of the fleet may be left listening.
-	_, err = StartFleet(ctx, FleetConfig{Devices: 2, BasePort: port - 1})
+	_, err := StartFleet(ctx, FleetConfig{Devices: 2, BasePort: port - 1})
 	if err == nil || !strings.Contains(err.Error(), strconv.Itoa(port)) {
 		t.Errorf("got %v, want an error that names the port", err)
+	}
+	if first, err := net.Listen("tcp", before); err != nil {
+		t.Errorf("the first device still listens: %v", err)
+	} else {
+		first.Close()
 	}
 	if _, err := StartFleet(ctx, FleetConfig{Devices: 1, Initial: func(int) []byte { return []byte("{") }}); err == nil {
 		t.Error("a fleet starts with an invalid configuration")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -130,6 +131,29 @@ func TestOnceOfALargeConfigurationComesInBoundedNotifications(t *testing.T) {
 	}
 }
 
+func TestALargeChangeIsToldInFull(t *testing.T) {
+	c := start(t, oneInterface)
+	l := list1(t, gnmi.SubscriptionList_STREAM, onChange(t, "/"))
+	r := c.subscribe(deadline(t), l)
+	seen := mirror{}
+	for range 2 {
+		m, err := r.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen.apply(m.GetUpdate())
+	}
+	c.replace("/", string(leafSwitch(t)))
+	want := c.target.leaves()
+	for !maps.Equal(want, seen) {
+		m, err := r.Recv()
+		if err != nil {
+			t.Fatalf("%d of %d leaves were told: %v", len(seen), len(want), err)
+		}
+		seen.apply(m.GetUpdate())
+	}
+}
+
 // gNMI 3.5.1.5.3: each Poll is answered by all values and a sync_response.
 func TestPollAnswersEachPoll(t *testing.T) {
 	c := start(t, oneInterface)
@@ -238,6 +262,12 @@ func TestUpdatesOnlyStartsWithSync(t *testing.T) {
 		switch mode {
 		case gnmi.SubscriptionList_ONCE:
 			r.ends(codes.OK)
+		case gnmi.SubscriptionList_POLL:
+			if err := r.Send(&gnmi.SubscribeRequest{Request: &gnmi.SubscribeRequest_Poll{Poll: &gnmi.Poll{}}}); err != nil {
+				t.Fatal(err)
+			}
+			r.wants(mtu + " 1500")
+			r.wants("sync")
 		case gnmi.SubscriptionList_STREAM:
 			c.update(mtu, "9000")
 			r.wants(mtu + " 9000")
