@@ -249,6 +249,16 @@ func TestAnswersThatCannotBePlacedAreNotLeftOut(t *testing.T) {
 	}
 }
 
+func TestOneEntryTwiceInOnePieceIsAnError(t *testing.T) {
+	_, err := read(t, "interfaces", &gnmi.Notification{Update: []*gnmi.Update{
+		update(t, "/interfaces/interface[name=a]/config/mtu", number(1)),
+		update(t, "/interfaces", ietf(`{"interface":[{"name":"b"},{"name":"b"}]}`)),
+	}})
+	if !errors.Is(err, ErrPartialRead) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestDeprecatedValuesAreRead(t *testing.T) {
 	for _, v := range []*gnmi.Value{
 		{Type: gnmi.Encoding_JSON, Value: []byte("9000")},

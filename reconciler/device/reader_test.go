@@ -25,9 +25,11 @@ const interfaces = `{"interface":[{"name":"Ethernet1","config":{"name":"Ethernet
 // Get without CONFIG, no Get at all.
 func TestLadderEndsAtWhatTheTargetAnswers(t *testing.T) {
 	want := mustParse(t, `{"interfaces":{"interface":[{"name":"Ethernet1","config":{"name":"Ethernet1","mtu":9000}}]}}`)
+	refused := 0
 	only := func(kind gnmi.GetRequest_DataType, code codes.Code) *fake {
 		return &fake{get: func(ctx context.Context, req *gnmi.GetRequest) (*gnmi.GetResponse, error) {
 			if req.GetType() != kind {
+				refused++
 				return nil, status.Error(code, "unsupported request type")
 			}
 			return answering(map[string]string{"interfaces": interfaces})(ctx, req)
@@ -55,6 +57,7 @@ func TestLadderEndsAtWhatTheTargetAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
+				refused = 0
 				target, _ := c.f.reach(t)
 				s := dial(t, target)
 				if len(s.Rungs()) > 0 {
@@ -71,6 +74,9 @@ func TestLadderEndsAtWhatTheTargetAnswers(t *testing.T) {
 				}
 				if diff := cmp.Diff(map[string]string{"read": c.rung}, s.Rungs()); diff != "" {
 					t.Error(diff)
+				}
+				if refused > 1 {
+					t.Errorf("asked %d times for what was refused", refused)
 				}
 			})
 		})

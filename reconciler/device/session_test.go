@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -135,6 +136,45 @@ func TestDialSaysWhichSideWasNotAccepted(t *testing.T) {
 			}
 			wraps(t, err, ErrUnauthenticated, address, c.says)
 		})
+	}
+}
+
+// TestLostAlertIsToldAsWhatItIs: the target hangs up after the handshake, and its
+// alert does not make it.
+func TestLostAlertIsToldAsWhatItIs(t *testing.T) {
+	ca := newCA(t)
+	server := serverTLS(t, ca, "leaf01.test")
+	for want, auth := range map[error]tls.ClientAuthType{ErrUnauthenticated: tls.RequestClientCert, ErrUnreachable: tls.NoClientCert} {
+		server.ClientAuth = auth
+		_, err := Dial(t.Context(), Target{
+			Address: address, TLS: clientOf(ca), Scope: scope(t, "/"),
+			Dialer: func(context.Context, string) (net.Conn, error) {
+				ours, its := net.Pipe()
+				go func() {
+					defer its.Close()
+					if err := tls.Server(its, server).Handshake(); err != nil {
+						t.Errorf("handshake: %v", err)
+					}
+				}()
+				return ours, nil
+			},
+		})
+		wraps(t, err, want, address)
+	}
+}
+
+func TestOldTLSIsNeverSpoken(t *testing.T) {
+	for _, given := range []*tls.Config{nil, {}, {MinVersion: tls.VersionTLS10}, {MinVersion: tls.VersionTLS13}} {
+		got, err := clientTLS(Target{Address: address, TLS: given}, new(atomic.Bool))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.MinVersion < tls.VersionTLS12 || given != nil && got.MinVersion < given.MinVersion || got == given {
+			t.Errorf("got version %x of %v", got.MinVersion, given)
+		}
+		if got.ServerName != "leaf01.test" {
+			t.Errorf("got name %q", got.ServerName)
+		}
 	}
 }
 
