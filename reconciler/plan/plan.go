@@ -338,7 +338,8 @@ func (d *differ) container(p tree.Path, v *tree.Value) {
 }
 
 // deletable reports whether the container at p may be deleted in one go: it is not
-// a top container, no list lies in it, no leaf that stays with its entry, nothing that is not managed.
+// a top container, and no list lies in it, no leaf that stays with its entry, and
+// nothing that is not managed.
 func (d *differ) deletable(p tree.Path, v *tree.Value) bool {
 	ok := len(p) > 1 && d.covers(p)
 	leaves(p, v, func(q tree.Path, leaf *tree.Value) {
