@@ -159,7 +159,8 @@ func TestScopeBoundsDeletesAndReplaces(t *testing.T) {
 			[]string{"delete /interfaces/interface[name=Ethernet1]/hold-time/config"},
 		},
 		"entry goes, one entry of a list in it is not ours": {
-			[]string{"/interfaces", "!/interfaces/interface/subinterfaces/subinterface[index=7]"}, one(""), tree.Empty(s),
+			[]string{"/interfaces", "!/interfaces/interface/subinterfaces/subinterface[index=7]"},
+			one(""), tree.Empty(s),
 			[]string{"delete /interfaces/interface[name=Ethernet1]/config/mtu"},
 		},
 		"order changes, something in the entries is not ours": {
