@@ -333,6 +333,57 @@ func TestPageGuardsItsReader(t *testing.T) {
 	}
 }
 
+func TestPageSaysThatTheStoreIsAway(t *testing.T) {
+	h := newHouse(t)
+	h.render(1, commit("1"), models.Render{}, map[string][]byte{"leaf01": config(t, "10=ENG", "")})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, Linker("https://s.example", []byte(linkKey))(commit("1")), nil)
+	w := httptest.NewRecorder()
+	h.page(linkKey).ServeHTTP(w, r)
+	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+		t.Errorf("%d %q", w.Code, w.Body)
+	}
+}
+
+func TestPageComputesADifferenceOnce(t *testing.T) {
+	h := newHouse(t)
+	h.render(1, commit("1"), models.Render{}, map[string][]byte{"leaf01": config(t, "10=ENG", "")})
+	p := h.page(linkKey)
+	link := Linker("https://s.example", []byte(linkKey))(commit("1"))
+	want := body(t, get(t, p, link, browser))
+	if _, _, err := h.bus.Blobs().Sweep(t.Context(), func(models.Hash) bool { return false }, 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := body(t, get(t, p, link, browser)); got != want {
+		t.Error(cmp.Diff(want, got))
+	}
+	for i := range pageCached { // other commits push it out
+		p.diffs = append(p.diffs[min(1, len(p.diffs)):], cachedDiff{key: key(models.Generation(i))})
+	}
+	if got := body(t, get(t, p, link, browser)); !strings.Contains(got, "no longer kept") {
+		t.Error("a difference is kept for ever")
+	}
+}
+
+func BenchmarkDiffOf100Devices(b *testing.B) {
+	h := newHouse(b)
+	var m models.Manifest
+	for i := range 100 {
+		var vlans []string
+		for id := range 200 {
+			vlans = append(vlans, key(models.Generation(id+1))+"=V"+key(models.Generation(i)))
+		}
+		m.Devices = append(m.Devices, models.Intended{Device: models.Device{Name: models.DeviceName("leaf" + key(models.Generation(i)))}, Config: h.blob(config(b, strings.Join(vlans, " "), ""))})
+	}
+	r := models.Render{Generation: 1, Manifest: h.json(m)}
+	for b.Loop() {
+		if _, err := (differ{Blobs: h.bus.Blobs(), Schema: tree.OpenConfig()}).Diff(b.Context(), r); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func TestPageShowsTheNewestGenerationOfACommit(t *testing.T) {
 	h := newHouse(t)
 	configs := map[string][]byte{"leaf01": config(t, "10=ENG", "")}
