@@ -42,8 +42,7 @@ type fault struct {
 // A fuzz target holds this against ygot's verdict on the whole. A checker is
 // safe for concurrent use.
 type checker struct {
-	types   map[*tree.Node]reflect.Type   // a list's entry as a Go struct
-	strings map[*tree.Node]*yang.YangType // leaves that are text
+	*yangModels
 
 	mu       sync.RWMutex
 	accepted map[leafValue]bool
@@ -63,33 +62,47 @@ type piece struct {
 	json string
 }
 
-func newChecker(s *tree.Schema) *checker {
-	c := &checker{
-		types: make(map[*tree.Node]reflect.Type), strings: make(map[*tree.Node]*yang.YangType),
-		accepted: make(map[leafValue]bool), refused: make(map[piece][]fault),
-	}
-	c.types[s.Root] = reflect.TypeFor[oc.Device]()
-	c.structs(reflect.TypeFor[oc.Device](), s.Root)
-	c.texts(oc.SchemaTree["Device"], s.Root)
-	return c
+func newChecker(m *yangModels) *checker {
+	return &checker{yangModels: m, accepted: make(map[leafValue]bool), refused: make(map[piece][]fault)}
 }
 
+// yangModels are what is known of the models beside the schema. Read-only.
+type yangModels struct {
+	schema  *tree.Schema
+	types   map[*tree.Node]reflect.Type   // a list's entry as a Go struct
+	strings map[*tree.Node]*yang.YangType // leaves that are text
+	refs    references
+}
+
+// loadModels reads them once per process, in some milliseconds: they are part of
+// the program.
+var loadModels = sync.OnceValues(func() (*yangModels, error) {
+	s := tree.OpenConfig()
+	m := &yangModels{schema: s, types: make(map[*tree.Node]reflect.Type), strings: make(map[*tree.Node]*yang.YangType)}
+	m.types[s.Root] = reflect.TypeFor[oc.Device]()
+	m.structs(reflect.TypeFor[oc.Device](), s.Root)
+	m.texts(oc.SchemaTree["Device"], s.Root)
+	var err error
+	m.refs, err = compileReferences(s)
+	return m, err
+})
+
 // texts finds the leaves that are text, also by reference.
-func (c *checker) texts(e *yang.Entry, n *tree.Node) {
+func (m *yangModels) texts(e *yang.Entry, n *tree.Node) {
 	for name, child := range e.Dir {
 		below := n.Child(name)
 		if below == nil {
 			continue
 		}
 		if target, err := util.ResolveIfLeafRef(child); err == nil && target.Type != nil && target.Type.Kind == yang.Ystring {
-			c.strings[below] = target.Type
+			m.strings[below] = target.Type
 		}
-		c.texts(child, below)
+		m.texts(child, below)
 	}
 }
 
 // structs finds the Go struct of each list by the path tags that ygot writes.
-func (c *checker) structs(t reflect.Type, n *tree.Node) {
+func (m *yangModels) structs(t reflect.Type, n *tree.Node) {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		ft := f.Type
@@ -117,9 +130,9 @@ func (c *checker) structs(t reflect.Type, n *tree.Node) {
 			continue
 		}
 		if list {
-			c.types[below] = ft.Elem()
+			m.types[below] = ft.Elem()
 		}
-		c.structs(ft.Elem(), below)
+		m.structs(ft.Elem(), below)
 	}
 }
 
@@ -342,6 +355,14 @@ func ask(schema *yang.Entry, into ygot.GoStruct, text string) error {
 // alone: its errors name Go fields, and the first stops it. What is told already
 // is not told again.
 func (c *checker) culprits(told []fault, top *tree.Node, leaves []part, whole error) []fault {
+	faults := c.blameLeaves(told, top, leaves)
+	if len(faults)+len(told) == 0 {
+		return []fault{{msg: plainYgot(whole.Error())}} // what can't be pinned down is refused all the same
+	}
+	return faults
+}
+
+func (c *checker) blameLeaves(told []fault, top *tree.Node, leaves []part) []fault {
 	var faults []fault
 	var keys []part
 	for _, leaf := range leaves {
@@ -373,9 +394,6 @@ func (c *checker) culprits(told []fault, top *tree.Node, leaves []part, whole er
 				faults = append(faults, faultOf(leaf, unquoted(item), item+":", err))
 			}
 		}
-	}
-	if len(faults)+len(told) == 0 {
-		return []fault{{msg: plainYgot(whole.Error())}}
 	}
 	return faults
 }

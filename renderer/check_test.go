@@ -24,12 +24,11 @@ type referee struct {
 
 func newReferee(t testing.TB) *referee {
 	t.Helper()
-	s := tree.OpenConfig()
-	refs, err := compileReferences(s)
+	m, err := loadModels()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &referee{schema: s, checker: newChecker(s), refs: refs, every: 40}
+	return &referee{schema: m.schema, checker: newChecker(m), refs: m.refs, every: 40}
 }
 
 // verdicts are ours and ygot's; parsed is false when the tree refuses already.

@@ -83,7 +83,8 @@ func settle(list []mistake) []models.Mistake {
 			seen[k] = f
 			order = append(order, f)
 		}
-		if m.device != "" && !slices.Contains(f.devices, m.device) {
+		// Mistakes come device by device.
+		if n := len(f.devices); m.device != "" && (n == 0 || f.devices[n-1] != m.device) {
 			f.devices = append(f.devices, m.device)
 		}
 	}

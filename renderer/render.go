@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 
 	"github.com/setpoint-net/setpoint/models"
-	"github.com/setpoint-net/setpoint/models/tree"
 )
 
 // Result is what a tree renders to: every device, or every mistake.
@@ -35,12 +34,11 @@ func Render(ctx context.Context, repo fs.FS) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	schema := tree.OpenConfig()
-	refs, err := compileReferences(schema)
+	m, err := loadModels()
 	if err != nil {
 		return nil, err
 	}
-	f := &fleet{schema: schema, kinds: loadKinds(src.kinds, l), checker: newChecker(schema), refs: refs}
+	f := &fleet{schema: m.schema, kinds: loadKinds(src.kinds, l), checker: newChecker(m), refs: m.refs}
 	d := &decoder{ledger: l, kinds: f.kinds, names: make(map[string]place)}
 	files := make([]parsed, len(src.yaml))
 	if err := each(ctx, len(files), func() func(int) {

@@ -271,3 +271,10 @@ func BenchmarkRender100(b *testing.B) {
 		render(b, repo)
 	}
 }
+
+// What a rendering costs before its first device.
+func BenchmarkRenderNothing(b *testing.B) {
+	for b.Loop() {
+		render(b, fstest.MapFS{})
+	}
+}

@@ -56,15 +56,6 @@ func (s selector) matches(labels map[string]string) bool {
 	return true
 }
 
-// keys are the labels that the selector speaks of.
-func (s selector) keys() []string {
-	var out []string
-	for _, r := range s {
-		out = append(out, r.key)
-	}
-	return out
-}
-
 // selectorError says where in the text the trouble is, as a byte offset.
 type selectorError struct {
 	offset int

@@ -240,3 +240,35 @@ func TestEveryListHasItsStruct(t *testing.T) {
 		}
 	}
 }
+
+func TestRecycledContextsGiveTheSame(t *testing.T) {
+	l := &ledger{}
+	k := loadKinds([]source{{"kinds/k.cue", []byte("package kinds\n#K: {spec: a: int, device: name: string, openconfig: system: config: hostname: \"\\(device.name)\\(spec.a)\"}\n")}}, l)
+	e, err := newEvaluator(k)
+	if err != nil || len(l.list) > 0 {
+		t.Fatal(err, l.list)
+	}
+	spec := parseFile(source{"f.yaml", []byte("{a: 7}")}).docs[0]
+	r := &requestDoc{kind: "K", spec: spec, value: plainValue(spec)}
+	for i := range recycleAfter + 2 {
+		n, mistakes := e.evaluate(r, "leaf", map[string]any{"name": "leaf", "labels": map[string]any{}})
+		if len(mistakes) > 0 || n.get("system").get("config").get("hostname").text != "leaf7" {
+			t.Fatalf("evaluation %d: %v", i, mistakes)
+		}
+	}
+	if e.used > recycleAfter {
+		t.Errorf("a context served %d evaluations", e.used)
+	}
+}
+
+func TestACrashInCUEIsTheDocumentsMistake(t *testing.T) {
+	e, err := newEvaluator(&kinds{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &requestDoc{kind: "Gone", spec: &node{shape: mapping}, specAt: place{"r.yaml", 5, 1}}
+	n, mistakes := e.evaluate(r, "leaf", map[string]any{})
+	if n != nil || len(mistakes) != 1 || mistakes[0].at != r.specAt {
+		t.Errorf("%v, %v", n, mistakes)
+	}
+}

@@ -23,9 +23,13 @@ func overlay(base, over *node, clash func(path string, base, over *node)) *node 
 
 func overlayAt(path string, base, over *node, clash func(string, *node, *node)) *node {
 	if base.shape != mapping || over.shape != mapping {
-		if clash != nil && !base.equal(over) {
-			clash(path, base, over)
+		if clash == nil {
+			return over
 		}
+		if base.equal(over) {
+			return base // among equals the first is the one to point at
+		}
+		clash(path, base, over)
 		return over
 	}
 	out := &node{at: over.at, shape: mapping, fields: slices.Clone(base.fields)}
