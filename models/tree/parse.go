@@ -357,7 +357,10 @@ func (p *parser) scalar(n *Node) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	text, err := n.Type.Final.canonical(tok, p.lenient)
+	text, err := "", errControl
+	if !tok.control {
+		text, err = n.Type.Final.canonical(tok, p.lenient)
+	}
 	if err != nil {
 		p.wrong(n, err)
 		return "", nil
@@ -543,11 +546,15 @@ func (p *parser) decoded(text string, plain, ascii bool) (token, error) {
 	if tok.str, ok = unescape(inner); !ok {
 		return token{}, p.syntax("a wrong escape in a string")
 	}
+	tok.control = strings.ContainsFunc(tok.str, func(r rune) bool { return r < ' ' && r != '\t' && r != '\n' && r != '\r' })
 	return tok, nil
 }
 
-// unescape decodes a JSON string's escapes. Half a surrogate pair is wrong, and so is
-// a control character that YANG's strings cannot hold (RFC 7950 section 14).
+// errControl is JSON that no YANG string can hold (RFC 7950 section 14); some
+// devices end a banner with one.
+var errControl = errors.New("holds a control character")
+
+// unescape decodes a JSON string's escapes. Half a surrogate pair is wrong.
 func unescape(s string) (string, bool) {
 	b := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
@@ -565,6 +572,10 @@ func unescape(s string) (string, bool) {
 			b = append(b, '\r')
 		case 't':
 			b = append(b, '\t')
+		case 'b':
+			b = append(b, '\b')
+		case 'f':
+			b = append(b, '\f')
 		case 'u':
 			r, ok := hex4(s[i+1:])
 			i += 4
@@ -577,7 +588,7 @@ func unescape(s string) (string, bool) {
 				ok = r != utf8.RuneError
 				i += 6
 			}
-			if !ok || r < ' ' && r != '\t' && r != '\n' && r != '\r' {
+			if !ok {
 				return "", false
 			}
 			b = utf8.AppendRune(b, r)

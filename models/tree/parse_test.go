@@ -232,3 +232,24 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestAControlCharacterCostsItsLeafAlone reads a banner as some devices send it: it
+// is left out and said, and the rest is read.
+func TestAControlCharacterCostsItsLeafAlone(t *testing.T) {
+	for _, banner := range []string{`hello\u0003`, `hello\b`, `hello\f`} {
+		in := `{"openconfig-system:system":{"config":{"hostname":"leaf01","login-banner":"` + banner + `"}}}`
+		tree, unknown, err := ParseLenient(OpenConfig(), []byte(in))
+		if err != nil {
+			t.Fatalf("%s: %v", banner, err)
+		}
+		if want := `{"openconfig-system:system":{"config":{"hostname":"leaf01"}}}`; string(tree.Canonical()) != want {
+			t.Errorf("%s: read %s", banner, tree.Canonical())
+		}
+		if len(unknown) != 1 || unknown[0].Path.String() != "/system/config/login-banner" {
+			t.Errorf("%s: left out %v", banner, unknown)
+		}
+		if _, err := Parse(OpenConfig(), []byte(in)); err == nil {
+			t.Errorf("%s: the strict reader takes it", banner)
+		}
+	}
+}

@@ -18,10 +18,11 @@ import (
 type token struct {
 	kind tokenKind
 	text string // as it stands in the input, a string with its quotes
-	// of a string: the decoded value, and whether text is already the shortest
-	// way to write it
+	// of a string: the decoded value, whether text is already the shortest way to
+	// write it, and whether it holds a control character
 	str     string
 	minimal bool
+	control bool
 }
 
 type tokenKind uint8
