@@ -85,7 +85,7 @@ func (p *place) merge(stored Slot, rev uint64) {
 	mine := p.slot
 	p.slot, p.rev = stored, rev
 	if mine.PostedAt.After(stored.PostedAt) {
-		p.slot.Posted, p.slot.PostedAt, p.slot.Posts = mine.Posted, mine.PostedAt, max(mine.Posts, stored.Posts)
+		p.slot.Posted, p.slot.PostedFinal, p.slot.PostedAt, p.slot.Posts = mine.Posted, mine.PostedFinal, mine.PostedAt, max(mine.Posts, stored.Posts)
 	}
 	p.slot.Attempts, p.slot.Error = mine.Attempts, mine.Error
 	// Memory is no older than the table: only a higher generation there wins.
@@ -106,7 +106,7 @@ func (s *sender) want(key string, w want) {
 		p.dirty = p.dirty || slot.mark() != p.slot.mark() || slot.Generation != p.slot.Generation
 		p.slot = slot
 		p.after = time.Time{}
-		if n := p.slot.Posts; n > 0 && !p.slot.final() {
+		if n := p.slot.Posts; n > 0 && p.slot.progress() {
 			p.after = p.slot.PostedAt.Add(min(maxSpacing, spacing<<min(n-1, 10)))
 		}
 	}
@@ -227,13 +227,13 @@ func (s *sender) when(p *place) (at time.Time, any bool) {
 }
 
 func (s *sender) mayPost(p *place) bool {
-	return p.slot.due() && (p.slot.final() || p.slot.Posts < maxProgress)
+	return p.slot.due() && (!p.slot.progress() || p.slot.Posts < maxProgress)
 }
 
 // held says that the place's news is progress that waits for its turn; the
 // table need not follow each step of it.
 func (p *place) held() bool {
-	return p.rev != 0 && p.slot.due() && !p.slot.final()
+	return p.rev != 0 && p.slot.due() && p.slot.progress()
 }
 
 func later(a, b time.Time) time.Time {
@@ -281,7 +281,7 @@ func (s *sender) record(ctx context.Context, key string, posted Slot, err error)
 		}
 		s.failures, s.blocked = 0, time.Time{}
 		delete(s.told, p.slot.Error)
-		p.slot.Posted, p.slot.PostedAt = posted.mark(), now
+		p.slot.Posted, p.slot.PostedFinal, p.slot.PostedAt = posted.mark(), posted.final(), now
 		p.slot.Posts++
 		p.slot.Attempts, p.slot.Error = 0, ""
 		s.log.DebugContext(ctx, "posted", "slot", key)

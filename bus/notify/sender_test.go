@@ -433,6 +433,25 @@ func TestSenderSpacesProgressButNotLastWords(t *testing.T) {
 	})
 }
 
+func TestSenderTakesBackALastWordAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &wire{}
+		s := newSender("status/f", newShelf(), slog.New(slog.DiscardHandler), w.post)
+		launch(t, s)
+		for g := range models.Generation(5) { // one commit is head again and again
+			s.want("k", status(g+1, StatePending, "received"))
+			synctest.Wait()
+			s.want("k", status(g+1, StateSuccess, "done"))
+			synctest.Wait()
+		}
+		s.want("k", status(6, StatePending, "received"))
+		synctest.Wait()
+		if all := w.seen(); len(all) != 11 || all[10] != "pending received" {
+			t.Errorf("%q", all)
+		}
+	})
+}
+
 func TestSenderNeverSpendsTheLastStatusesOnProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wire{}

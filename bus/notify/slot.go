@@ -18,9 +18,10 @@ type Slot struct {
 	Message    *Message          `json:"message,omitempty"` // wanted
 	Refused    bool              `json:"refused,omitempty"` // wanted is a refusal of the head itself, which no table holds
 
-	Posted   string    `json:"posted,omitempty"` // mark of what was posted last
-	PostedAt time.Time `json:"postedAt,omitzero"`
-	Posts    int       `json:"posts,omitempty"` // that succeeded, over the slot's life
+	Posted      string    `json:"posted,omitempty"` // mark of what was posted last
+	PostedFinal bool      `json:"postedFinal,omitempty"`
+	PostedAt    time.Time `json:"postedAt,omitzero"`
+	Posts       int       `json:"posts,omitempty"` // that succeeded, over the slot's life
 
 	Attempts int       `json:"attempts,omitempty"` // that were not taken, since the last that was
 	Error    string    `json:"error,omitempty"`    // the last of them
@@ -59,6 +60,10 @@ func (s Slot) final() bool {
 	return s.Status != nil && s.Status.final() || s.Message != nil && s.Message.Final
 }
 
+// progress says whether what is wanted may wait its turn: a word on the way after
+// another. After a last word it may not, for that one has become untrue.
+func (s Slot) progress() bool { return !s.final() && !s.PostedFinal }
+
 // said says whether a status of this state is wanted.
 func (s Slot) said(state string) bool { return s.Status != nil && s.Status.State == state }
 
@@ -81,7 +86,7 @@ func (s Slot) claim(w want, now time.Time) (Slot, bool) {
 	}
 	next := Slot{
 		Generation: w.Generation, Status: w.Status, Message: w.Message, Refused: w.Refused,
-		Posted: s.Posted, PostedAt: s.PostedAt, Posts: s.Posts, Updated: now,
+		Posted: s.Posted, PostedFinal: s.PostedFinal, PostedAt: s.PostedAt, Posts: s.Posts, Updated: now,
 	}
 	switch {
 	case fresh:
