@@ -74,9 +74,11 @@ func start(t *testing.T, n *Notifier) (stop func()) {
 	}
 }
 
-// settle lets everything under way end.
+// settle lets a second of the bubble pass and everything under way end. Outside a
+// bubble it panics.
 func settle() {
-	time.Sleep(time.Second)
+	synctest.Wait()
+	<-time.After(time.Second)
 	synctest.Wait()
 }
 
