@@ -283,3 +283,34 @@ func some(t *tree.Type) string {
 	}
 	return "1"
 }
+
+// What was accepted of a leaf must not vouch for another value of it.
+func TestAnAcceptedValueVouchesForNoOther(t *testing.T) {
+	r := newReferee(t)
+	if ours, ygot, parsed := r.verdicts([]byte(sample)); !parsed || ygot != nil || len(ours) > 0 {
+		t.Fatalf("the sample is not valid: %v %v", ours, ygot)
+	}
+	for _, c := range [][2]string{
+		{`"10.0.0.1", "config": {"ip": "10.0.0.1"`, `"300.0.0.1", "config": {"ip": "300.0.0.1"`},
+		{`"prefix-length": 31`, `"prefix-length": 33`},
+		{`"mac-address": "00:11:22:33:44:55"`, `"mac-address": "00:11:22:33:44"`},
+		{`"10", "config": {"name": "10"}}]}}]}}`, `"10", "config": {"name": "11"}}]}}]}}`},
+		{`"trunk-vlans": [10, "20..30"]`, `"trunk-vlans": [10, 4095]`},
+		{`"masklength-range": "8..24", "config": {"ip-prefix": "10.0.0.0/8", "masklength-range": "8..24"`, `"masklength-range": "8-24", "config": {"ip-prefix": "10.0.0.0/8", "masklength-range": "8-24"`},
+		{`"subinterface": 5`, `"subinterface": 6`},
+		{`"router-id": "10.0.0.1"}, "afi`, `"router-id": "10.0.0"}, "afi`},
+		{`"peer-group": "up"`, `"peer-group": "down"`},
+	} {
+		doc := strings.Replace(sample, c[0], c[1], 1)
+		if doc == sample {
+			t.Fatalf("the sample holds no %s", c[0])
+		}
+		ours, ygot, parsed := r.verdicts([]byte(doc))
+		if !parsed || ygot == nil {
+			t.Errorf("%s: ygot takes it", c[1])
+		}
+		if len(ours) == 0 {
+			t.Errorf("%s is accepted, and ygot says %v", c[1], ygot)
+		}
+	}
+}

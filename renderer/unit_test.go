@@ -200,12 +200,12 @@ func TestOverlayLeavesItsArgumentsAlone(t *testing.T) {
 
 func TestSyntaxErrorsAreFoundWhereTheyBegin(t *testing.T) {
 	for text, want := range map[string]int{
-		"a: 1\nb: [1,\n  2]\nc: x: y\nd: 1\n":                      4,
-		"a: \"x\nb: 1\nc: 2\n":                                     1,
-		"a: 1\n---\nb: 2\n---\nc: {\n":                             5,
-		"a: |\n  text\n  more\nb: 'it''s'\nc: it's: bad\n":         5,
-		strings.Repeat("k: [1, 2]\n---\n", 50) + "x: ]\n":          101,
-		strings.Repeat("k: [1,\n 2]\n---\n", 50) + "x: *nothing\n": 151,
+		"a: 1\nb: [1,\n  2]\nc: x: y\nd: 1\n":                       4,
+		"a: \"x\nb: 1\nc: 2\n":                                      1,
+		"a: 1\n---\nb: 2\n---\nc: {\n":                              5,
+		"a: |\n  text\n  more\nb: 'it''s'\nc: it's: bad\n":          5,
+		strings.Repeat("k: [1, 2]\n---\n", 50) + "x: ]\n":           101,
+		strings.Repeat("k: [1,\n 2]\n---\n", 150) + "x: *nothing\n": 451,
 	} {
 		p := parseFile(source{"f.yaml", []byte(text)})
 		if p.sound || len(p.list) != 1 || p.list[0].at.line != want {
