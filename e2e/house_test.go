@@ -196,13 +196,20 @@ func TestEveryPackageExplainsItself(t *testing.T) {
 }
 
 // TestNoTestSleepsOnARealClock lets time.Sleep stand only inside a synctest
-// bubble, where the clock is not real.
+// bubble, where the clock is not real: in the arguments of synctest.Test, or of a
+// function of the package that opens a bubble for its caller.
 func TestNoTestSleepsOnARealClock(t *testing.T) {
-	for _, s := range sources(t) {
-		if s.dir == "models/oc" || s.dir == "e2e" && s.name == "house_test.go" {
-			continue
+	all := sources(t)
+	opens := map[string]bool{} // "dir.function"
+	for _, s := range all {
+		for _, d := range s.file.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && !strings.HasPrefix(f.Name.Name, "Test") && opensBubble(f) {
+				opens[s.dir+"."+f.Name.Name] = true
+			}
 		}
-		bubbles := bubbleRanges(s.file)
+	}
+	for _, s := range all {
+		bubbles := bubbleRanges(s, opens)
 		ast.Inspect(s.file, func(n ast.Node) bool {
 			call, ok := n.(*ast.CallExpr)
 			if !ok || !isCall(call, "time", "Sleep") {
@@ -219,11 +226,26 @@ func TestNoTestSleepsOnARealClock(t *testing.T) {
 	}
 }
 
-// bubbleRanges are the extents of synctest.Test(...) calls.
-func bubbleRanges(f *ast.File) [][2]token.Pos {
-	var list [][2]token.Pos
+func opensBubble(f *ast.FuncDecl) bool {
+	found := false
 	ast.Inspect(f, func(n ast.Node) bool {
-		if c, ok := n.(*ast.CallExpr); ok && isCall(c, "synctest", "Test") {
+		c, ok := n.(*ast.CallExpr)
+		found = found || ok && isCall(c, "synctest", "Test")
+		return !found
+	})
+	return found
+}
+
+// bubbleRanges are the extents of the calls that open a bubble.
+func bubbleRanges(s source, opens map[string]bool) [][2]token.Pos {
+	var list [][2]token.Pos
+	ast.Inspect(s.file, func(n ast.Node) bool {
+		c, ok := n.(*ast.CallExpr)
+		if !ok {
+			return true
+		}
+		id, local := c.Fun.(*ast.Ident)
+		if isCall(c, "synctest", "Test") || local && opens[s.dir+"."+id.Name] {
 			list = append(list, [2]token.Pos{c.Pos(), c.End()})
 		}
 		return true

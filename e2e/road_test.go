@@ -138,7 +138,6 @@ func TestDriftIsOnlyToldInModeAlert(t *testing.T) {
 // than they can be deployed.
 func TestHeadsThatGoBackAndForthAreAllGenerations(t *testing.T) {
 	w := newWorld(t, 2)
-	w.configExtra = ""
 	w.start()
 	a := w.push(w.network("engineering", "alert"))
 	w.awaitStatus(a, "setpoint/plan", func(notifytest.Status) bool { return true })
@@ -169,7 +168,7 @@ func TestTheSameCommitComesBackAsANewGeneration(t *testing.T) {
 	for i := range w.fleet {
 		w.holds(i, `"engineering"`)
 	}
-	w.awaitGeneration(3)
+	w.awaitState(func(s state) bool { return s.Head.Generation == 3 && s.Rollout.State == "done" })
 	w.deployed(a)
 	for i, target := range w.fleet {
 		if !strings.Contains(string(target.Config()), `"engineering"`) {

@@ -118,11 +118,6 @@ func (w *world) awaitState(wanted func(state) bool) state {
 	}
 }
 
-func (w *world) awaitGeneration(n int) {
-	w.t.Helper()
-	w.awaitState(func(s state) bool { return s.Head.Generation >= n })
-}
-
 func (w *world) awaitConverged() {
 	w.t.Helper()
 	w.awaitState(func(s state) bool { return s.Rollout.State == "done" })

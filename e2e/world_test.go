@@ -227,7 +227,7 @@ func (w *world) listen() {
 	w.write("forge-url", forge.URL)
 	for name, secret := range map[string]string{
 		"status-token": "the-status-token", "device-password": "the-device-password",
-		"webhook": chat.URL + "/hooks/the-webhook-secret", "link-key": "the-link-key",
+		"webhook": chat.URL + "/hooks/the-webhook-secret", "link-key": "the-link-key-of-the-pages",
 	} {
 		w.write(name, secret)
 	}
@@ -494,7 +494,7 @@ func (w *world) leaksNothing() {
 		texts[fmt.Sprintf("message %d", i)] = m.Text
 	}
 	for where, text := range texts {
-		for _, secret := range []string{"the-device-password", "the-status-token", "the-webhook-secret", "the-link-key"} {
+		for _, secret := range []string{"the-device-password", "the-status-token", "the-webhook-secret", "the-link-key-of-the-pages"} {
 			if strings.Contains(text, secret) {
 				w.t.Errorf("%s tells %s", where, secret)
 			}

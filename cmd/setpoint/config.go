@@ -295,6 +295,20 @@ func parseSize(s string) (int64, error) {
 	return 0, fmt.Errorf("%q is no size such as 512MiB or 10GiB", s)
 }
 
+// minLinkKey is the shortest key that signs links, in bytes.
+const minLinkKey = 16
+
+func (c *serverConfig) linkKey() ([]byte, error) {
+	key, err := c.LinkKey.read("linkKey", c.dir)
+	if err != nil {
+		return nil, err
+	}
+	if len(key) < minLinkKey {
+		return nil, hint(fmt.Errorf("linkKey has %d bytes; at least %d are needed", len(key), minLinkKey), "openssl rand -hex 32 makes one")
+	}
+	return []byte(key), nil
+}
+
 // target is how devices with one credential are reached.
 type target struct {
 	username, password string

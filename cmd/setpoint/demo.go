@@ -137,7 +137,7 @@ func (s *show) stage(ctx context.Context) (map[string]func(context.Context) erro
 
 // config writes the server's configuration as a person would, and loads it.
 func (s *show) config() (*serverConfig, error) {
-	secrets := map[string]string{"status-token": "demo-status-token", "webhook": s.chatURL, "password": "demo-password", "link-key": "demo-link-key"}
+	secrets := map[string]string{"status-token": "demo-status-token", "webhook": s.chatURL, "password": "demo-password", "link-key": "the-demo's-own-link-key"}
 	for name, v := range secrets {
 		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(v), 0o600); err != nil {
 			return nil, err

@@ -78,6 +78,7 @@ type service struct {
 	watcher  *gitwatch.Watcher
 	notifier *notify.Notifier
 	targets  map[string]target
+	linkKey  []byte
 	started  time.Time
 }
 
@@ -88,6 +89,11 @@ func serve(ctx context.Context, cfg *serverConfig, log *slog.Logger) error {
 	var err error
 	if s.targets, err = cfg.targets(); err != nil {
 		return err
+	}
+	if cfg.PublicURL != "" {
+		if s.linkKey, err = cfg.linkKey(); err != nil {
+			return err
+		}
 	}
 	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
 		return fmt.Errorf("state folder: %w", err)
@@ -308,11 +314,7 @@ func (s *service) newNotifier() (*notify.Notifier, error) {
 		n.Chats[a.Name] = &notify.Slack{URL: u}
 	}
 	if s.cfg.PublicURL != "" {
-		key, err := s.cfg.LinkKey.read("linkKey", s.cfg.dir)
-		if err != nil {
-			return nil, err
-		}
-		n.Link = notify.Linker(s.cfg.PublicURL, []byte(key))
+		n.Link = notify.Linker(s.cfg.PublicURL, s.linkKey)
 	}
 	return n, nil
 }
@@ -330,15 +332,11 @@ func (f forgeConfig) client(dir string) (*http.Client, error) {
 
 // servePages serves the commits' diffs under signed links.
 func (s *service) servePages(ctx context.Context) error {
-	key, err := s.cfg.LinkKey.read("linkKey", s.cfg.dir)
-	if err != nil {
-		return err
-	}
 	l, err := net.Listen("tcp", s.cfg.Listen)
 	if err != nil {
 		return err
 	}
-	page := &notify.Page{Renders: s.renders, Rollouts: s.rollouts, Blobs: s.bus.Blobs(), Schema: tree.OpenConfig(), Key: []byte(key), Log: s.log}
+	page := &notify.Page{Renders: s.renders, Rollouts: s.rollouts, Blobs: s.bus.Blobs(), Schema: tree.OpenConfig(), Key: s.linkKey, Log: s.log}
 	return serveHTTP(ctx, l, page)
 }
 
