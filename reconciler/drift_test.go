@@ -350,6 +350,14 @@ func TestAStreamThatKeepsBreakingIsBegunWithGrowingPauses(t *testing.T) {
 		if begun < 50 || begun > 100 {
 			t.Errorf("begun %d times within an hour", begun)
 		}
+		l.wait(time.Hour) // it holds: the next break is the first
+		g.watchErr <- errors.New("stream reset")
+		l.wait(time.Second)
+		g.change(t, host("one"))
+		l.wait(time.Second)
+		l.want("a", models.DeviceDrifted, 1, 0)
+		g.change(t, host("new"))
+		l.wait(time.Second)
 		l.want("a", models.DeviceApplied, 1, 0)
 	})
 }
@@ -394,8 +402,11 @@ func TestAFullStoreStopsNoService(t *testing.T) {
 func TestFullTablesStopNoService(t *testing.T) {
 	inLabWith(t, bus.Config{MaxStore: 16 << 20}, func(l *lab) {
 		g := l.settled("a", host("new"), enforce)
-		l.device("b", host("old"), enforce)
+		b := l.device("b", host("old"), enforce)
+		b.dialErr = errDown
 		l.assign(2, models.PhaseApply, host("new"), "b")
+		l.wait(10 * time.Second)
+		l.want("b", models.DeviceUnreachable, 2, 0)
 		junk := bus.TableOf[string](l.bus, "junk")
 		for size, i := 1<<18, 0; size > 16; i++ {
 			_, err := junk.Update(l.ctx, fmt.Sprint(i), strings.Repeat("x", size), 0)
@@ -412,6 +423,9 @@ func TestFullTablesStopNoService(t *testing.T) {
 				t.Errorf("%d Sets; running %s", g.sets, g.running.Canonical())
 			}
 		})
+		b.do(func(g *gear) { g.dialErr = nil })
+		l.wait(ceiling)
+		l.want("b", models.DeviceUnreachable, 2, 1) // served, though the table can't say so
 		for i := range 20 {
 			if err := junk.Delete(l.ctx, fmt.Sprint(i), 0); err != nil {
 				t.Fatal(err)
@@ -420,6 +434,7 @@ func TestFullTablesStopNoService(t *testing.T) {
 		l.wait(2 * ceiling)
 		l.want("a", models.DeviceApplied, 1, 1)
 		l.wantClosed("a", "healed")
+		l.want("b", models.DeviceApplied, 2, 1)
 	})
 }
 

@@ -174,8 +174,11 @@ func applied(t *tree.Tree, p *plan.Plan) *tree.Tree {
 
 func (g *gear) Watch(ctx context.Context, changed func()) error {
 	g.mu.Lock()
-	stir := g.stir
+	stir, down := g.stir, g.dialErr
 	g.mu.Unlock()
+	if down != nil {
+		return down
+	}
 	changed()
 	for {
 		select {

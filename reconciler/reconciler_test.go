@@ -71,6 +71,8 @@ func TestARefusedConfigIsHeldUntilItChanges(t *testing.T) {
 		g.set = func() (bool, error) { return false, errRefused }
 		l.start()
 		l.assign(1, models.PhaseApply, host("bad"), "a")
+		l.wait(100 * time.Millisecond) // there is nothing to wait for
+		l.want("a", models.DeviceHeld, 1, 1)
 		l.wait(time.Hour)
 		s := l.want("a", models.DeviceHeld, 1, 1)
 		if s.Reason != "refused: "+errRefused.Error() || s.Diff == "" {
