@@ -30,6 +30,9 @@ type fleet struct {
 	// unreadable files can't be asked what they define: what they mention is
 	// not reported as missing.
 	unreadable [][]byte
+	// groupFiles hold groups. A mistake in one may be why a device has none of
+	// what the group would give it.
+	groupFiles map[string]bool
 }
 
 // subject is one device with what applies to it.
@@ -52,6 +55,11 @@ type portLink struct {
 // mentioned tells whether an unreadable file holds a word.
 func (f *fleet) mentioned(word string) bool {
 	return slices.ContainsFunc(f.unreadable, func(data []byte) bool { return bytes.Contains(data, []byte(word)) })
+}
+
+// groupAstray tells whether a mistake so far may have kept a group from a device.
+func (f *fleet) groupAstray(l *ledger) bool {
+	return slices.ContainsFunc(l.list, func(m mistake) bool { return f.groupFiles[m.at.file] && m.sort != "manage" })
 }
 
 // assemble resolves who is meant by whom.
@@ -299,7 +307,7 @@ func (f *fleet) manage(l *ledger, s *subject, scopes map[string]*tree.Scope, val
 	}
 	slices.Sort(s.Manage)
 	s.Manage = slices.Compact(s.Manage)
-	if !positive {
+	if !positive && !f.groupAstray(l) {
 		l.add(mistake{at: s.at, sort: "manage", msg: fmt.Sprintf("%s manages nothing: manage is missing", s.Name), hint: "list the paths that setpoint owns under manage, here or in a group"})
 	}
 	if !sound || !positive {

@@ -1,6 +1,7 @@
 package renderer
 
 import (
+	"bytes"
 	"context"
 	"io/fs"
 	"runtime"
@@ -38,7 +39,7 @@ func Render(ctx context.Context, repo fs.FS) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &fleet{schema: m.schema, kinds: loadKinds(src.kinds, l), checker: newChecker(m), refs: m.refs}
+	f := &fleet{schema: m.schema, kinds: loadKinds(src.kinds, l), checker: newChecker(m), refs: m.refs, groupFiles: make(map[string]bool)}
 	d := &decoder{ledger: l, kinds: f.kinds, names: make(map[string]place)}
 	files := make([]parsed, len(src.yaml))
 	if err := each(ctx, len(files), func() func(int) {
@@ -50,6 +51,9 @@ func Render(ctx context.Context, repo fs.FS) (*Result, error) {
 		l.list = append(l.list, file.list...)
 		if !file.sound {
 			f.unreadable = append(f.unreadable, src.yaml[i].data)
+		}
+		if bytes.Contains(src.yaml[i].data, []byte("Group")) {
+			f.groupFiles[src.yaml[i].name] = true
 		}
 		for _, n := range file.docs {
 			d.document(n)
