@@ -235,37 +235,55 @@ func TestAHundredDevicesConverge(t *testing.T) {
 
 // TestKilledAnywhereItArrives pulls the plug at seeded points between the push and
 // the settled fleet: at a log line, in the middle of a request to the forge, or
-// just after a device took its Set.
+// just after a device took its Set. Half of the time the push comes while setpoint
+// runs, half of the time it stands there when setpoint starts.
 func TestKilledAnywhereItArrives(t *testing.T) {
-	span := baseline(t)
+	spans := map[bool]int{true: baseline(t, true), false: baseline(t, false)}
 	for seed := range uint64(20) {
-		t.Run(fmt.Sprintf("seed %d of %d events", seed, span), func(t *testing.T) {
+		running := seed%2 == 0
+		span := spans[running]
+		rng := rand.New(rand.NewChaCha8(sha256.Sum256(fmt.Append(nil, seed))))
+		// One draw from each tenth of the span, so that all of it is covered.
+		point := int(seed/2)*span/10 + rng.IntN(max(span/10, 1)) + 1
+		t.Run(fmt.Sprintf("event %d of %d, pushed while running %t", point, span, running), func(t *testing.T) {
 			t.Parallel()
-			rng := rand.New(rand.NewChaCha8(sha256.Sum256(fmt.Append(nil, seed))))
-			// One draw from each twentieth of the span, so that all of it is covered.
-			point := int(seed)*span/20 + rng.IntN(max(span/20, 1)) + 1
-			killedAt(t, point)
+			killedAt(t, point, running)
 		})
 	}
 }
 
+// setOff pushes the first intent, before or after setpoint starts, and arms the
+// plug n events from the push on; 0 leaves it unarmed.
+func (w *world) setOff(running bool, n int) (sha string, before int) {
+	w.t.Helper()
+	if running {
+		w.start()
+		w.awaitState(func(state) bool { return true }) // it answers
+	}
+	before = w.seen()
+	if n > 0 {
+		w.killAfter(n)
+	}
+	sha = w.push(w.network("engineering", "alert"))
+	if !running {
+		w.start()
+	}
+	return sha, before
+}
+
 // baseline counts the events of an undisturbed deploy.
-func baseline(t *testing.T) int {
+func baseline(t *testing.T, running bool) int {
 	w := newWorld(t, 3)
-	w.push(w.network("engineering", "alert"))
-	w.start()
-	sha := w.git(w.clone(), "rev-parse", "HEAD")
+	sha, before := w.setOff(running, 0)
 	w.deployed(sha)
-	n := w.seen()
+	n := w.seen() - before
 	w.stop()
 	return n
 }
 
-func killedAt(t *testing.T, point int) {
+func killedAt(t *testing.T, point int, running bool) {
 	w := newWorld(t, 3)
-	sha := w.push(w.network("engineering", "alert"))
-	w.killAfter(point)
-	w.start()
+	sha, _ := w.setOff(running, point)
 	w.awaitEndOr(sha)
 	w.kill()
 	w.start()

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -46,17 +47,26 @@ func (w *world) awaitEndOr(sha string) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.ctx, patience)
 	defer cancel()
-	go func() {
-		select {
-		case <-w.proc.done:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
+	defer w.until(ctx, cancel)()
 	_ = w.forge.Await(ctx, func([]notifytest.Status) bool {
 		last, ok := w.forge.Last(sha, "setpoint/deploy")
 		return ok && last.Final()
 	})
+}
+
+// until calls cancel when the process ends, and returns what waits for it to be
+// done with that.
+func (w *world) until(ctx context.Context, cancel func()) func() {
+	ended := w.proc.done
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		select {
+		case <-ended:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	return func() { cancel(); wg.Wait() }
 }
 
 // ask gets the service's own answer over its socket.
