@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -132,11 +133,14 @@ func place(m models.Mistake) string {
 	return fmt.Sprintf("%s:%d:%d:", m.File, m.Line, m.Column)
 }
 
+// text is the message behind the path that it speaks of. A message that begins
+// with the path's leaf, for places that show no path, says it once here.
 func text(m models.Mistake) string {
 	if m.Path == "" {
 		return m.Message
 	}
-	return m.Path + ": " + m.Message
+	leaf := m.Path[strings.LastIndexByte(m.Path, '/')+1:]
+	return m.Path + ": " + strings.TrimPrefix(m.Message, leaf+": ")
 }
 
 // count is "1 device", "2 devices".
