@@ -66,35 +66,23 @@ func (g GitHub) GoString() string { return g.String() }
 // *Answer, or ctx's. Posting the same status twice leaves the commit as posting it
 // once: the newest of a context counts.
 func (g GitHub) Post(ctx context.Context, s Status) error {
-	owner, name, ok := strings.Cut(g.Repo, "/")
-	if !ok || owner == "" || name == "" || strings.Contains(name, "/") {
-		return &Answer{Code: http.StatusBadRequest, Text: fmt.Sprintf("repository %q is not owner/name", g.Repo), Hint: "set forge.repository"}
-	}
 	api := strings.TrimRight(g.API, "/")
 	if api == "" {
 		api = githubAPI
 	}
-	body, err := json.Marshal(struct {
-		State       string `json:"state"`
-		TargetURL   string `json:"target_url,omitempty"`
-		Description string `json:"description"`
-		Context     string `json:"context"`
-	}{s.State, s.URL, clip(s.Description, maxDescription), s.Context})
+	repo, err := repoPath(g.Repo)
 	if err != nil {
-		return fmt.Errorf("status %s of %s: %w", s.Context, s.SHA, err)
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, postDeadline)
 	defer cancel()
-	to := api + "/repos/" + url.PathEscape(owner) + "/" + url.PathEscape(name) + "/statuses/" + url.PathEscape(s.SHA)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))
+	req, err := statusRequest(ctx, api, repo, s)
 	if err != nil {
-		return &Answer{Code: http.StatusBadRequest, Text: fmt.Sprintf("forge url %q: not usable", api), Hint: "set forge.url"}
+		return err
 	}
 	req.Header.Set("Authorization", "Bearer "+g.Token)
 	req.Header.Set("Accept", "application/vnd.github+json")
 	req.Header.Set("X-GitHub-Api-Version", "2022-11-28")
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("User-Agent", "setpoint")
 	a := send(g.Client, req)
 	if a == nil {
 		return nil
@@ -102,6 +90,36 @@ func (g GitHub) Post(ctx context.Context, s Status) error {
 	a.Text = strings.ReplaceAll(a.Text, orNever(g.Token), "(secret)")
 	g.explain(a)
 	return a
+}
+
+// repoPath is "/repos/owner/name", escaped.
+func repoPath(repo string) (string, error) {
+	owner, name, ok := strings.Cut(repo, "/")
+	if !ok || owner == "" || name == "" || strings.Contains(name, "/") {
+		return "", &Answer{Code: http.StatusBadRequest, Text: fmt.Sprintf("repository %q is not owner/name", repo), Hint: "set forge.repository"}
+	}
+	return "/repos/" + url.PathEscape(owner) + "/" + url.PathEscape(name), nil
+}
+
+// statusRequest is a status as GitHub and Gitea alike take it, without what says
+// who is asking.
+func statusRequest(ctx context.Context, api, repo string, s Status) (*http.Request, error) {
+	body, err := json.Marshal(struct {
+		State       string `json:"state"`
+		TargetURL   string `json:"target_url,omitempty"`
+		Description string `json:"description"`
+		Context     string `json:"context"`
+	}{s.State, s.URL, clip(s.Description, maxDescription), s.Context})
+	if err != nil {
+		return nil, fmt.Errorf("status %s of %s: %w", s.Context, s.SHA, err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, api+repo+"/statuses/"+url.PathEscape(s.SHA), bytes.NewReader(body))
+	if err != nil {
+		return nil, &Answer{Code: http.StatusBadRequest, Text: fmt.Sprintf("forge url %q: not usable", api), Hint: "set forge.url"}
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", "setpoint")
+	return req, nil
 }
 
 // explain reads a refusal by GitHub's rules: a 403 may be a permission or a

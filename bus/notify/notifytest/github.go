@@ -5,24 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
-	"time"
 	"unicode/utf8"
 )
-
-// Status is a commit status as it was taken.
-type Status struct {
-	SHA         string
-	State       string
-	Context     string
-	Description string
-	TargetURL   string
-	Time        time.Time
-}
-
-// Final says whether the state is a last word.
-func (s Status) Final() bool { return s.State != "pending" }
 
 // GitHub takes commit statuses for one repository ("Create a commit status", API
 // version 2022-11-28). The fields are fixed before the first request.
@@ -31,7 +16,7 @@ type GitHub struct {
 	Token string                // that requests must bear
 	Known func(sha string) bool // commits that are there; nil: all
 
-	desk[Status]
+	board
 }
 
 // NewGitHub is a forge for one repository and one token.
@@ -41,30 +26,7 @@ const (
 	maxStatuses    = 1000 // of one sha and context (GitHub)
 	maxDescription = 140  // characters (GitHub)
 	maxContext     = 255  // characters
-	maxStatusBody  = 16 << 10
 )
-
-// Last is the newest status of a commit and context: the one that people see.
-func (g *GitHub) Last(sha, context string) (Status, bool) {
-	all := g.All()
-	for i := len(all) - 1; i >= 0; i-- {
-		if all[i].SHA == sha && all[i].Context == context {
-			return all[i], true
-		}
-	}
-	return Status{}, false
-}
-
-// Of is every status of a commit and context, in order.
-func (g *GitHub) Of(sha, context string) []Status {
-	var of []Status
-	for _, s := range g.All() {
-		if s.SHA == sha && s.Context == context {
-			of = append(of, s)
-		}
-	}
-	return of
-}
 
 // ServeHTTP takes one status, or says what is wrong with it as GitHub would.
 func (g *GitHub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -97,20 +59,9 @@ func (g *GitHub) take(r *http.Request) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	var body struct {
-		State       string  `json:"state"`
-		TargetURL   *string `json:"target_url"`
-		Description *string `json:"description"`
-		Context     *string `json:"context"`
-	}
-	if err := readJSON(r, maxStatusBody, &body); err != nil {
+	s, err := readStatus(r, sha)
+	if err != nil {
 		return Status{}, err
-	}
-	s := Status{SHA: sha, State: body.State, Context: "default", Time: time.Now()}
-	for to, from := range map[*string]*string{&s.TargetURL: body.TargetURL, &s.Description: body.Description, &s.Context: body.Context} {
-		if from != nil {
-			*to = *from
-		}
 	}
 	return s, g.check(s)
 }
@@ -155,20 +106,11 @@ func (g *GitHub) check(s Status) error {
 	if s.Context == "" || utf8.RuneCountInString(s.Context) > maxContext {
 		return refuse(invalid, "Validation Failed: context %q", s.Context)
 	}
-	if s.TargetURL != "" {
-		if u, err := url.Parse(s.TargetURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			return refuse(invalid, "Validation Failed: target_url must use http(s) scheme")
-		}
+	if !linkable(s.TargetURL) {
+		return refuse(invalid, "Validation Failed: target_url must use http(s) scheme")
 	}
 	if len(g.Of(s.SHA, s.Context)) >= maxStatuses {
 		return refuse(invalid, "Validation Failed: This SHA and context has reached the maximum number of statuses.")
 	}
 	return nil
-}
-
-func hash(s string) bool {
-	if len(s) != 40 && len(s) != 64 {
-		return false
-	}
-	return strings.Trim(s, "0123456789abcdef") == ""
 }

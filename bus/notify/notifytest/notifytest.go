@@ -1,9 +1,9 @@
-// Package notifytest holds the other ends of what setpoint tells the world: a
-// forge that takes commit statuses as GitHub documents them, and a chat's incoming
-// webhook as Slack documents it.
+// Package notifytest holds the other ends of what setpoint tells the world:
+// forges that take commit statuses, as GitHub documents them and as Gitea and
+// Forgejo do, and a chat's incoming webhook as Slack documents it.
 //
-// Both are strict: a request that the real service might refuse, read otherwise or
-// silently cut is refused and kept as a violation. Both are http.Handlers that
+// All are strict: a request that the real service might refuse, read otherwise or
+// silently cut is refused and kept as a violation. All are http.Handlers that
 // keep what they took in memory, in the order it came; they can be told to be out of
 // order. They are safe for concurrent use, start nothing of their own, and
 // share no code with the package that talks to them, so that the two cannot
@@ -32,7 +32,7 @@ type Failure struct {
 	Body   string
 }
 
-// desk is what both services are made of: a record that can be waited for.
+// desk is what the services are made of: a record that can be waited for.
 type desk[T any] struct {
 	mu         sync.Mutex
 	taken      []T
