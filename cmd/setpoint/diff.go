@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -249,6 +250,9 @@ func (d *diffing) writePlans(out io.Writer, t term, differ []plan.DevicePlan) er
 	}
 	for _, p := range differ {
 		o := plan.Options{Form: plan.Form(d.form), Color: t.colour, Title: string(p.Name)}
+		if !d.live {
+			o.Old, o.New = d.base, cmp.Or(d.head, "on disk")
+		}
 		if err := p.Plan.Write(out, o); err != nil {
 			return err
 		}

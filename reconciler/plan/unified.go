@@ -2,6 +2,7 @@ package plan
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"strings"
 	"unicode"
@@ -42,8 +43,8 @@ func (u *unifiedWriter) write(p *Plan) {
 	if u.Title == "" {
 		name = ""
 	}
-	u.line(bold, "--- "+name+"running")
-	u.line(bold, "+++ "+name+"intended")
+	u.line(bold, "--- "+name+visible(cmp.Or(u.Old, "running")))
+	u.line(bold, "+++ "+name+visible(cmp.Or(u.New, "intended")))
 	u.hunks(p)
 }
 

@@ -26,6 +26,8 @@ type Options struct {
 	Color bool   // ANSI colours, in Tree and Unified
 	Width int    // columns that Tree fits into; 0 means 80
 	Title string // of whom the plan is, such as the device's name; may be empty
+
+	Old, New string // what is compared, for Unified; "" means "running" and "intended"
 }
 
 // Write writes the plan as text. Every form ends in a line break, says so where
