@@ -255,17 +255,20 @@ func (c *serverConfig) checkForge(bad func(string, ...any)) {
 	switch f.Kind {
 	case "":
 		if f.URL != "" || f.Repository != "" || f.Token.set() {
-			bad("forge.kind is missing (github)")
+			bad("forge.kind is missing (github, gitea or forgejo)")
 		}
-	case "github":
+	case "github", "gitea", "forgejo":
 		if strings.Count(f.Repository, "/") != 1 {
 			bad("forge.repository %q is not owner/name", f.Repository)
 		}
 		if !f.Token.set() {
 			bad("forge.token needs env or file: a token that may write commit statuses")
 		}
+		if u, err := url.Parse(f.URL); f.Kind != "github" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "") {
+			bad("forge.url %q is no absolute URL: where the %s is, as in a browser", f.URL, f.Kind)
+		}
 	default:
-		bad("forge.kind %q is not known (github)", f.Kind)
+		bad("forge.kind %q is not known (github, gitea or forgejo)", f.Kind)
 	}
 }
 

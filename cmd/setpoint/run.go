@@ -294,17 +294,9 @@ func (s *service) newNotifier() (*notify.Notifier, error) {
 		Slots: bus.TableOf[notify.Slot](s.bus, "slots"), Blobs: s.bus.Blobs(), Schema: tree.OpenConfig(),
 		Chats: map[string]notify.Chat{}, Log: s.log,
 	}
-	f := s.cfg.Forge
-	if f.Kind == "github" {
-		token, err := f.Token.read("forge.token", s.cfg.dir)
-		if err != nil {
-			return nil, err
-		}
-		client, err := f.client(s.cfg.dir)
-		if err != nil {
-			return nil, err
-		}
-		n.Forge = &notify.GitHub{API: f.URL, Repo: f.Repository, Token: token, Client: client}
+	var err error
+	if n.Forge, err = s.cfg.Forge.open(s.cfg.dir); err != nil {
+		return nil, err
 	}
 	for _, a := range s.cfg.Alerts {
 		u, err := a.URL.read("alerts "+a.Name+": url", s.cfg.dir)
@@ -317,6 +309,25 @@ func (s *service) newNotifier() (*notify.Notifier, error) {
 		n.Link = notify.Linker(s.cfg.PublicURL, s.linkKey)
 	}
 	return n, nil
+}
+
+// open makes the forge that the configuration names; nil for none.
+func (f forgeConfig) open(dir string) (notify.Forge, error) {
+	if f.Kind == "" {
+		return nil, nil
+	}
+	token, err := f.Token.read("forge.token", dir)
+	if err != nil {
+		return nil, err
+	}
+	client, err := f.client(dir)
+	if err != nil {
+		return nil, err
+	}
+	if f.Kind == "github" {
+		return &notify.GitHub{API: f.URL, Repo: f.Repository, Token: token, Client: client}, nil
+	}
+	return &notify.Gitea{URL: f.URL, Repo: f.Repository, Token: token, Client: client}, nil
 }
 
 func (f forgeConfig) client(dir string) (*http.Client, error) {
