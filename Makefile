@@ -18,6 +18,14 @@ demo: build ## the whole road on this machine, in under a minute
 test: ## every test
 	$(GO) test ./...
 
+.PHONY: e2e-forge
+e2e-forge: ## statuses on a real Gitea or Forgejo: GITEA_URL=… GITEA_TOKEN=…
+	@if [ -z "$(GITEA_URL)" ] || [ -z "$(GITEA_TOKEN)" ]; then \
+	  echo "e2e-forge is not run: it needs a Gitea or Forgejo, GITEA_URL=https://… GITEA_TOKEN=… (scopes write:repository, write:user)"; \
+	else \
+	  GITEA_URL='$(GITEA_URL)' GITEA_TOKEN='$(GITEA_TOKEN)' $(GO) test -count=1 -v -run '^TestAPushIsToldOnARealGitea$$' ./e2e; \
+	fi
+
 .PHONY: check
 check: fmt vet staticcheck race ## what CI holds a change to
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -43,7 +44,7 @@ func (g *Gitea) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	g.end(&s, "")
-	answer(w, http.StatusCreated, giteaStatus(s))
+	answer(w, http.StatusCreated, giteaStatus(g.Tries(), s))
 }
 
 func (g *Gitea) take(r *http.Request) (Status, error) {
@@ -102,12 +103,13 @@ func (g *Gitea) tell(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, err)
 		return
 	}
-	list := []map[string]string{}
-	for _, s := range g.All() {
+	list := []map[string]any{}
+	for i, s := range g.All() {
 		if s.SHA == sha {
-			list = append([]map[string]string{giteaStatus(s)}, list...)
+			list = append(list, giteaStatus(i+1, s))
 		}
 	}
+	slices.Reverse(list)
 	answer(w, http.StatusOK, list)
 }
 
@@ -133,8 +135,8 @@ func (g *Gitea) refuse(w http.ResponseWriter, err error) {
 }
 
 // giteaStatus is a status as Gitea shows it: it says "status" where it takes "state".
-func giteaStatus(s Status) map[string]string {
-	return map[string]string{"status": s.State, "context": s.Context, "description": s.Description, "target_url": s.TargetURL}
+func giteaStatus(id int, s Status) map[string]any {
+	return map[string]any{"id": id, "status": s.State, "context": s.Context, "description": s.Description, "target_url": s.TargetURL}
 }
 
 func answer(w http.ResponseWriter, code int, v any) {
