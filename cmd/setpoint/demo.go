@@ -419,7 +419,12 @@ func (s *show) last(all []notifytest.Status, sha, name string) (notifytest.Statu
 func (s *show) tell(statuses []notifytest.Status, posts []notifytest.Post) {
 	for ; s.toldForge < len(statuses); s.toldForge++ {
 		st := statuses[s.toldForge]
-		s.say("%s %-6s %s %s", s.term.dim("forge ◀"), strings.TrimPrefix(st.Context, "setpoint/"), s.state(st.State), st.Description)
+		const indent = 26 // of the description, behind arrow, context and state
+		lines := wrap(st.Description, 80-indent)
+		s.say("%s %-6s %s %s", s.term.dim("forge ◀"), strings.TrimPrefix(st.Context, "setpoint/"), s.state(st.State), lines[0])
+		for _, more := range lines[1:] {
+			s.say("%*s%s", indent-3, "", more)
+		}
 	}
 	for ; s.toldChat < len(posts); s.toldChat++ {
 		s.say("%s", s.term.dim("chat ◀"))
