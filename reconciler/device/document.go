@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -103,7 +104,8 @@ func pathOf(steps []step) tree.Path {
 type document struct {
 	schema  *tree.Schema
 	root    *branch
-	unknown int // pieces for nodes that the schema does not have
+	unknown int      // pieces for nodes that the schema does not have
+	foreign []string // their paths, where they are no state; maxForeign at most
 }
 
 func newDocument(schema *tree.Schema) *document {
@@ -128,6 +130,7 @@ func (d *document) put(prefix *gnmi.Path, u *gnmi.Update, root string) error {
 	steps, err := resolve(d.schema, prefix, u.GetPath())
 	if errors.Is(err, errUnknownNode) || len(steps) > 0 && steps[0].node.Name != root {
 		d.unknown++
+		d.note(prefix, u.GetPath())
 		return nil
 	}
 	if err != nil {
@@ -145,6 +148,26 @@ func (d *document) put(prefix *gnmi.Path, u *gnmi.Update, root string) error {
 		return fmt.Errorf("%w: %s: %s", ErrPartialRead, node.Path(), foreign(err.Error()))
 	}
 	return nil
+}
+
+// maxForeign bounds the paths that are kept of what is left out.
+const maxForeign = 1000
+
+// note keeps the path of a piece that is left out.
+func (d *document) note(prefix, path *gnmi.Path) {
+	var b strings.Builder
+	for _, elems := range [][]*gnmi.PathElem{prefix.GetElem(), path.GetElem()} {
+		for _, e := range elems {
+			if e.GetName() == "state" || len(d.foreign) == maxForeign {
+				return
+			}
+			b.WriteString("/" + e.GetName())
+			for _, k := range slices.Sorted(maps.Keys(e.GetKey())) {
+				fmt.Fprintf(&b, "[%s=%s]", k, e.GetKey()[k])
+			}
+		}
+	}
+	d.foreign = append(d.foreign, foreign(b.String()))
 }
 
 func (d *document) place(steps []step, value json.RawMessage, root string) error {

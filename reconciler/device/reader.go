@@ -62,15 +62,24 @@ func (s *Session) Running(ctx context.Context) (*tree.Tree, error) {
 }
 
 func (s *Session) parse(ctx context.Context, doc *document, stateToo bool) (*tree.Tree, error) {
-	t, unknown, err := tree.ParseLenient(s.t.Schema, doc.json())
+	t, unknown, err := s.decode(doc.json(), stateToo)
 	if err != nil {
-		return nil, fmt.Errorf("%w: the answer is not OpenConfig: %s", ErrPartialRead, foreign(err.Error()))
+		return nil, err
 	}
 	s.t.Log.DebugContext(ctx, "read", "device", s.t.Name, "unknown", len(unknown)+doc.unknown)
+	return t, nil
+}
+
+// decode reads a document by schema, and says what of it the schema does not have.
+func (s *Session) decode(data []byte, stateToo bool) (*tree.Tree, []tree.Unknown, error) {
+	t, unknown, err := tree.ParseLenient(s.t.Schema, data)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: the answer is not OpenConfig: %s", ErrPartialRead, foreign(err.Error()))
+	}
 	if stateToo {
 		t = withoutStateEntries(t)
 	}
-	return t, nil
+	return t, unknown, nil
 }
 
 // answer is what a target said about one top container.
@@ -85,6 +94,11 @@ func (s *Session) ask(ctx context.Context, root string) (answer, error) {
 	if r := s.readRung(); r != unproved {
 		return s.askBy(ctx, r, root)
 	}
+	return s.climb(ctx, root)
+}
+
+// climb reads one top container by the first rung that answers for it.
+func (s *Session) climb(ctx context.Context, root string) (answer, error) {
 	var refusals []string
 	for _, r := range []rung{getConfig, getAll, once} {
 		a, err := s.askBy(ctx, r, root)
