@@ -31,6 +31,9 @@
 //     and cloned anew.
 //   - User names, passwords and tokens stand in no error, log or file.
 //
+// A [Webhook] takes a forge's push events as a nudge. It believes them no further:
+// the head is read from the server, and the interval goes on without them.
+//
 // # What it never does
 //
 // It never writes to the server, never checks out files, follows no symbolic
