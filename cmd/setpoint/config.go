@@ -27,6 +27,7 @@ type serverConfig struct {
 	NATS        natsConfig         `mapstructure:"nats"`
 	Credentials []credentialConfig `mapstructure:"credentials"`
 	Forge       forgeConfig        `mapstructure:"forge"`
+	Webhook     webhookConfig      `mapstructure:"webhook"`
 	Alerts      []alertConfig      `mapstructure:"alerts"`
 	PublicURL   string             `mapstructure:"publicURL"`
 	Listen      string             `mapstructure:"listen"`
@@ -143,6 +144,7 @@ var defaults = map[string]any{
 	"nats.storeDir": "", "nats.maxStore": "10GiB", "nats.urls": []string{}, "nats.username": "",
 	"nats.password.env": "", "nats.password.file": "", "nats.credentialsFile": "", "nats.caFile": "", "nats.replicas": 0,
 	"forge.kind": "", "forge.url": "", "forge.repository": "", "forge.token.env": "", "forge.token.file": "", "forge.caFile": "",
+	"webhook.listen": "", "webhook.path": defaultWebhookPath, "webhook.kind": "", "webhook.secret.env": "", "webhook.secret.file": "",
 	"log.level": "info", "log.format": "text",
 }
 
@@ -228,6 +230,7 @@ func (c *serverConfig) check() []string {
 		seen[cr.Name] = true
 	}
 	c.checkForge(bad)
+	c.checkWebhook(bad)
 	for i, a := range c.Alerts {
 		if a.Name == "" || a.Kind != "slack" || !a.URL.set() {
 			bad("alerts[%d]: name, kind: slack, and url.env or url.file are needed", i)

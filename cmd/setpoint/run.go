@@ -186,6 +186,13 @@ func (s *service) stages() (map[string]func(context.Context) error, error) {
 	if s.cfg.PublicURL != "" {
 		all["pages"] = s.servePages
 	}
+	if s.cfg.Webhook.Listen != "" {
+		hook, err := s.newWebhook()
+		if err != nil {
+			return nil, err
+		}
+		all["webhook"] = func(ctx context.Context) error { return s.serveWebhook(ctx, hook) }
+	}
 	return all, nil
 }
 
