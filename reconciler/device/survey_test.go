@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/openconfig/gnmi/proto/gnmi"
 	"google.golang.org/grpc/codes"
@@ -68,4 +69,39 @@ func TestSurveyEndsWithTheConnection(t *testing.T) {
 			t.Errorf("%v, %v", all, err)
 		}
 	})
+}
+
+// TestStreamsTellsTheRungAndNeedsNoMoreThanTheSync: on-change refused is sampled,
+// and silence is an error once ctx has ended.
+func TestStreamsTellsTheRungAndNeedsNoMoreThanTheSync(t *testing.T) {
+	sampled := func(list *gnmi.SubscriptionList, s rpc) error {
+		if list.GetSubscription()[0].GetMode() == gnmi.SubscriptionMode_ON_CHANGE {
+			return status.Error(codes.InvalidArgument, "no")
+		}
+		if err := s.Send(synced()); err != nil {
+			return err
+		}
+		<-s.Context().Done()
+		return nil
+	}
+	silent := func(_ *gnmi.SubscriptionList, s rpc) error {
+		<-s.Context().Done()
+		return nil
+	}
+	for name, c := range map[string]struct {
+		stream func(*gnmi.SubscriptionList, rpc) error
+		want   string
+	}{"sampled": {sampled, "sample"}, "silent": {silent, ""}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				target, _ := (&fake{subscribe: c.stream}).reach(t)
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				defer cancel()
+				got, err := dial(t, target).Streams(ctx)
+				if got != c.want || (err == nil) != (c.want != "") {
+					t.Errorf("%q, %v", got, err)
+				}
+			})
+		})
+	}
 }
