@@ -39,8 +39,14 @@ or not all, with 2 when the service could not be asked.`,
 	return c
 }
 
-// converged says whether the head is on every device and nothing has drifted.
+// converged says whether the head is on every device, as last read, and nothing
+// has drifted.
 func (s *statusAnswer) converged() bool {
+	for state, n := range s.Devices {
+		if state != models.DeviceApplied && n > 0 {
+			return false
+		}
+	}
 	return s.Rollout != nil && s.Rollout.State == models.RolloutDone && len(s.Drift) == 0
 }
 

@@ -72,6 +72,13 @@ func transportText(s string) string {
 	for _, wrap := range []string{"last connection error: ", "connection error: ", "transport: ", "Error while dialing: ", "authentication handshake failed: "} {
 		s = strings.TrimPrefix(s, wrap)
 	}
+	s = strings.TrimPrefix(s, "dial tcp: ")
+	if rest, dialing := strings.CutPrefix(s, "dial tcp "); dialing {
+		// The address is said by whoever dialled it.
+		if _, cause, ok := strings.Cut(rest, ": "); ok {
+			s = strings.TrimPrefix(cause, "connect: ")
+		}
+	}
 	return foreign(s)
 }
 
