@@ -91,6 +91,32 @@ func TestATargetThatIsDownIsCaughtUpWhenItIsBack(t *testing.T) {
 	w.holds(2, `"engineering"`)
 }
 
+// TestADeviceThatGoesAwayIsMissedAndFoundAgain loses a device after its rollout,
+// changes it meanwhile, and gives it back.
+func TestADeviceThatGoesAwayIsMissedAndFoundAgain(t *testing.T) {
+	w := newWorld(t, 2)
+	w.start()
+	w.deployed(w.push(w.network("engineering", "enforce")))
+	w.unplug[1]()
+	w.awaitState(func(s state) bool { return s.Devices["unreachable"] == 1 && s.Devices["applied"] == 1 })
+	if out, code := w.setpoint("status"); code != 1 {
+		t.Errorf("status exits with %d: %s", code, out)
+	}
+	w.set(0, vlanName, `"squatters"`)
+	w.holds(0, `"engineering"`)
+	l, err := net.Listen("tcp", w.addrs[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.plug(w.fleet[1], l)
+	w.set(1, vlanName, `"squatters"`)
+	w.holds(1, `"engineering"`)
+	w.awaitState(func(s state) bool { return s.Devices["applied"] == 2 })
+	if out, code := w.setpoint("status"); code != 0 {
+		t.Errorf("status exits with %d: %s", code, out)
+	}
+}
+
 func TestWrongSecretsAreNamedAsSuch(t *testing.T) {
 	w := newWorld(t, 1)
 	stranger, err := sim.NewCA(time.Now())

@@ -43,6 +43,7 @@ var walls = map[string][]string{
 var owners = map[string][]string{
 	"github.com/nats-io/":           {"bus"},
 	"github.com/go-git/":            {"gitwatch"},
+	"golang.org/x/crypto/":          {"gitwatch"},
 	"github.com/openconfig/gnmic/":  {"reconciler/device"},
 	"github.com/openconfig/gnmi/":   {"reconciler/device", "reconciler/device/sim"},
 	"google.golang.org/grpc":        {"reconciler/device", "reconciler/device/sim"},

@@ -103,7 +103,8 @@ type state struct {
 		Converged int    `json:"converged"`
 		Total     int    `json:"total"`
 	} `json:"rollout"`
-	Rebuilt string `json:"rebuilt"`
+	Devices map[string]int `json:"devices"`
+	Rebuilt string         `json:"rebuilt"`
 }
 
 // awaitState asks until the service's answer is as wanted: it asks again at each

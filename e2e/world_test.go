@@ -64,6 +64,9 @@ type world struct {
 	ca    *sim.CA
 	fleet []*sim.Target
 	addrs []string
+
+	unplug []func() // by target: it is gone from the network
+
 	forge *notifytest.GitHub
 	chat  *notifytest.Chat
 
@@ -194,7 +197,7 @@ func (w *world) addTargetAt(c sim.Config, addr string) {
 		w.t.Fatal(err)
 	}
 	w.fleet, w.addrs = append(w.fleet, target), append(w.addrs, l.Addr().String())
-	w.background(func(ctx context.Context) { _ = target.Serve(ctx, l) })
+	w.plug(target, l)
 	w.background(func(ctx context.Context) {
 		for {
 			changed := target.Changed()
@@ -205,6 +208,16 @@ func (w *world) addTargetAt(c sim.Config, addr string) {
 				return
 			}
 		}
+	})
+}
+
+// plug serves a target until it is unplugged or the test ends.
+func (w *world) plug(target *sim.Target, l net.Listener) {
+	ctx, cancel := context.WithCancel(w.ctx)
+	w.unplug = append(w.unplug, cancel)
+	w.background(func(end context.Context) {
+		defer context.AfterFunc(end, cancel)()
+		_ = target.Serve(ctx, l)
 	})
 }
 
