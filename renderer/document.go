@@ -61,6 +61,7 @@ type linkEnd struct {
 	deviceAt place
 	port     string
 	portAt   place
+	vars     *node // of the port, such as its address on the link
 }
 
 // policyDoc is a DriftPolicy document.
@@ -71,7 +72,7 @@ type policyDoc struct {
 	drift  models.Drift
 }
 
-// requestDoc is a document of one of the repo's own kinds.
+// requestDoc is a document of a kind of the library or of the repo's own.
 type requestDoc struct {
 	kind, name string
 	at         place // of metadata.name
@@ -110,7 +111,7 @@ type intent struct {
 type decoder struct {
 	*ledger
 	intent
-	kinds *kinds // the repo's own
+	kinds *kinds
 	names map[string]place
 }
 
@@ -520,14 +521,14 @@ func (d *decoder) linkEnd(spec *node, end string) (linkEnd, bool) {
 		d.add(mistake{at: spec.at, sort: "link", msg: "end " + end + " is missing", hint: "write " + end + ": {device: leaf01, port: Ethernet1}"})
 		return linkEnd{}, false
 	}
-	d.fields(n, "end "+end+" of a Link", "device", "port")
+	d.fields(n, "end "+end+" of a Link", "device", "port", "vars")
 	device, port := n.get("device"), n.get("port")
 	for what, v := range map[string]*node{"device": device, "port": port} {
 		if v.empty() {
 			d.at(n.at, "link", "%s is missing", what)
 		}
 	}
-	e := linkEnd{device: models.DeviceName(d.text(device, "device")), port: d.text(port, "port")}
+	e := linkEnd{device: models.DeviceName(d.text(device, "device")), port: d.text(port, "port"), vars: d.vars(n.get("vars"))}
 	if e.device == "" || e.port == "" {
 		return e, false
 	}

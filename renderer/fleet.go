@@ -48,8 +48,9 @@ type subject struct {
 
 // portLink is a link as one of its ends sees it.
 type portLink struct {
-	port, peerPort string
-	peer           *subject
+	port, peerPort         string
+	portVars, peerPortVars *node
+	peer                   *subject
 }
 
 // mentioned tells whether an unreadable file holds a word.
@@ -226,8 +227,8 @@ func (f *fleet) link(d *decoder, byName map[models.DeviceName]*subject) {
 		if a == nil || b == nil {
 			continue
 		}
-		a.links = append(a.links, portLink{l.a.port, l.b.port, b})
-		b.links = append(b.links, portLink{l.b.port, l.a.port, a})
+		a.links = append(a.links, portLink{l.a.port, l.b.port, l.a.vars, l.b.vars, b})
+		b.links = append(b.links, portLink{l.b.port, l.a.port, l.b.vars, l.a.vars, a})
 	}
 	for _, s := range f.subjects {
 		slices.SortStableFunc(s.links, func(x, y portLink) int {
@@ -359,6 +360,7 @@ func (s *subject) kindInput() map[string]any {
 		links = append(links, map[string]any{
 			"port": l.port, "peer": string(l.peer.Name), "peerPort": l.peerPort,
 			"peerLabels": stringsOf(l.peer.Labels), "peerVars": plainValue(l.peer.vars),
+			"portVars": plainValue(l.portVars), "peerPortVars": plainValue(l.peerPortVars),
 		})
 	}
 	return map[string]any{"name": string(s.Name), "labels": stringsOf(s.Labels), "vars": plainValue(s.vars), "links": links}

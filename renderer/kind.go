@@ -28,10 +28,12 @@ const recycleAfter = 2000
 // maxKindBytes bounds what one evaluation may bring forth.
 const maxKindBytes = 16 << 20
 
-// kinds are the repo's own kinds: the definitions of kinds/*.cue that have an
-// openconfig. It is read-only; evaluators are made from it.
+// kinds are the kinds that documents may be of: the definitions with an
+// openconfig, of the library and of the repo's own kinds/*.cue, which override
+// the library's by name. It is read-only; evaluators are made from it.
 type kinds struct {
-	files []source
+	files []source // the repo's own
+	own   []string // the definitions in them
 	names []string // sorted
 	// broken files could not be compiled; no kind can be evaluated then, and
 	// the documents of kinds they may define are left alone.
@@ -40,7 +42,7 @@ type kinds struct {
 
 // loadKinds compiles the kinds once, for their mistakes and their names.
 func loadKinds(files []source, l *ledger) *kinds {
-	k := &kinds{files: files}
+	k := &kinds{files: files, names: libraryNames()}
 	if len(files) == 0 {
 		return k
 	}
@@ -49,10 +51,11 @@ func loadKinds(files []source, l *ledger) *kinds {
 		k.broken = cueMistakes(err, f.name, l) || k.broken
 		if err == nil {
 			k.broken = !checkFile(parsed, f.name, l) || k.broken
-			k.names = append(k.names, declared(parsed)...)
+			k.own = append(k.own, declared(parsed)...)
 		}
 	}
 	if k.broken {
+		k.names = slices.Compact(slices.Sorted(slices.Values(append(k.names, k.own...))))
 		return k
 	}
 	e, err := newEvaluator(k)
@@ -65,7 +68,7 @@ func loadKinds(files []source, l *ledger) *kinds {
 		k.names = append(k.names, name)
 		at := cuePlace(def.Pos(), files[0].name)
 		if slices.Contains([]string{"Device", "Group", "Link", "DriftPolicy"}, name) || slices.Contains(laterKinds, name) {
-			l.at(at, "kind-name", "kind #%s has the name of a built-in kind", name)
+			l.at(at, "kind-name", "kind #%s has the name of one of setpoint's own documents", name)
 		}
 		for _, part := range []string{"spec", "device"} {
 			if !def.LookupPath(cue.ParsePath(part)).Exists() {
@@ -164,16 +167,23 @@ func newEvaluator(k *kinds) (*evaluator, error) {
 func (e *evaluator) reset() error {
 	e.ctx, e.used = cuecontext.New(), 0
 	e.kinds, e.specs = make(map[string]cue.Value), make(map[*requestDoc]cue.Value)
-	if len(e.from.files) == 0 {
-		return nil
-	}
 	inst := build.NewContext().NewInstance("", nil)
 	inst.PkgName = "kinds"
 	for _, f := range e.from.files {
-		parsed, err := parser.ParseFile(f.name, f.data)
+		parsed, err := parser.ParseFile(f.name, f.data, parser.ParseComments)
 		if err != nil {
 			return err
 		}
+		if err := inst.AddSyntax(parsed); err != nil {
+			return err
+		}
+	}
+	for _, f := range libraryFiles() {
+		parsed, err := parser.ParseFile(f.name, f.data, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		without(parsed, e.from.own)
 		if err := inst.AddSyntax(parsed); err != nil {
 			return err
 		}

@@ -92,7 +92,7 @@ func (f *fleet) render(ctx context.Context) ([]Device, []mistake, error) {
 	mistakes := make([][]mistake, len(f.subjects))
 	err := each(ctx, len(f.subjects), func() func(int) {
 		w := worker{fleet: f}
-		if !f.kinds.broken && len(f.kinds.names) > 0 {
+		if !f.kinds.broken && slices.ContainsFunc(f.subjects, func(s *subject) bool { return len(s.requests) > 0 }) {
 			// Compiled before without mistakes; an error would show as
 			// documents that could not be evaluated.
 			w.evaluator, _ = newEvaluator(f.kinds)
