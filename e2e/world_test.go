@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -58,7 +59,7 @@ func testMain(m *testing.M) int {
 
 // world is one network with one setpoint: targets, repository, forge, chat.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	dir   string
 	ctx   context.Context
 	ca    *sim.CA
@@ -139,7 +140,7 @@ func (p *process) text() string {
 type targetConfig func(i int, c *sim.Config)
 
 // newWorld makes a world of n targets named leaf01 and so on.
-func newWorld(t *testing.T, n int, adapt ...targetConfig) *world {
+func newWorld(t testing.TB, n int, adapt ...targetConfig) *world {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
 	t.Cleanup(cancel)
@@ -474,7 +475,7 @@ func (w *world) message(n int) string {
 // set is another client: a raw gNMI Set of one JSON value on the i-th target.
 func (w *world) set(i int, path, value string) {
 	w.t.Helper()
-	conn, err := grpc.NewClient(w.addrs[i], grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: w.ca.Pool(), MinVersion: tls.VersionTLS12})))
+	conn, err := grpc.NewClient(w.addrs[i], grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: w.pool(), MinVersion: tls.VersionTLS12})))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -492,6 +493,16 @@ func (w *world) set(i int, path, value string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// pool trusts whoever signed the certificates of the world's targets.
+func (w *world) pool() *x509.CertPool {
+	w.t.Helper()
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM([]byte(w.read("ca.pem"))) {
+		w.t.Fatal("ca.pem holds no certificate")
+	}
+	return pool
 }
 
 const vlanName = "/network-instances/network-instance[name=default]/vlans/vlan[vlan-id=10]/config/name"
