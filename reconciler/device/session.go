@@ -31,6 +31,7 @@ type Session struct {
 	t       Target
 	profile Profile
 	client  *target.Target
+	initial atomic.Bool   // the target does not stream updates only
 	streams atomic.Uint64 // gnmic knows a subscription by name: each gets its own
 
 	mu    sync.Mutex

@@ -86,6 +86,9 @@ func (st *stream) close() {
 // config. It says that something may have changed, never what. changed is called
 // from one goroutine, and the stream waits while it runs: it has to be quick.
 //
+// The values at the start are not asked for, as whoever watches reads (gNMI
+// 3.5.1.2, updates_only); a target that does not stream so is asked for them.
+//
 // A target that refuses ON_CHANGE is sampled (Profile.Sample); Rungs tells. Watch
 // returns nil when ctx ends, and otherwise an error: the stream broke, never
 // synced within ReadTimeout, or was refused. It does not reconnect: what was
@@ -93,6 +96,10 @@ func (st *stream) close() {
 func (s *Session) Watch(ctx context.Context, changed func()) error {
 	err := s.watch(ctx, "on-change", changed)
 	var no *refusal
+	if !s.initial.Load() && (errors.As(err, &no) || errors.Is(err, context.DeadlineExceeded)) && ctx.Err() == nil {
+		s.initial.Store(true)
+		err = s.watch(ctx, "on-change", changed)
+	}
 	if errors.As(err, &no) {
 		s.t.Log.InfoContext(ctx, "target refuses on-change, sampling", "device", s.t.Name, "every", s.profile.Sample, "err", no)
 		err = s.watch(ctx, "sample", changed)
@@ -128,7 +135,7 @@ func (s *Session) watch(ctx context.Context, how string, changed func()) error {
 }
 
 func (s *Session) watchList(how string) *gnmi.SubscriptionList {
-	list := &gnmi.SubscriptionList{Mode: gnmi.SubscriptionList_STREAM, Encoding: s.profile.Encoding}
+	list := &gnmi.SubscriptionList{Mode: gnmi.SubscriptionList_STREAM, Encoding: s.profile.Encoding, UpdatesOnly: !s.initial.Load()}
 	for _, root := range s.t.Scope.Roots() {
 		sub := &gnmi.Subscription{Path: s.rootPath(root), Mode: gnmi.SubscriptionMode_ON_CHANGE}
 		if how == "sample" {

@@ -5,6 +5,7 @@ package device
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -143,6 +144,55 @@ func TestWatchSurvivesNothingOfABrokenConnection(t *testing.T) {
 		p.cut()
 		wraps(t, w.end(), ErrUnreachable, address)
 	})
+}
+
+// TestInitialValuesAreAskedForOnlyWhereTheyMustBe watches targets that stream
+// updates only, that refuse to, and that never sync when asked to.
+func TestInitialValuesAreAskedForOnlyWhereTheyMustBe(t *testing.T) {
+	for name, c := range map[string]struct {
+		updatesOnly func(rpc) error
+		lists       int
+	}{
+		"streams updates only": {func(s rpc) error { return s.Send(synced()) }, 1},
+		"refuses":              {func(rpc) error { return status.Error(codes.InvalidArgument, "updates_only?") }, 2},
+		"never syncs":          {func(rpc) error { return nil }, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var mu sync.Mutex
+				var asked []bool
+				f := &fake{subscribe: func(list *gnmi.SubscriptionList, s rpc) error {
+					mu.Lock()
+					asked = append(asked, list.GetUpdatesOnly())
+					mu.Unlock()
+					answer := func(s rpc) error { return s.Send(synced()) }
+					if list.GetUpdatesOnly() {
+						answer = c.updatesOnly
+					}
+					if err := answer(s); err != nil {
+						return err
+					}
+					<-s.Context().Done()
+					return nil
+				}}
+				target, _ := f.reach(t)
+				s := dial(t, target)
+				w := watch(t, s)
+				w.heard(t)
+				mu.Lock()
+				defer mu.Unlock()
+				if len(asked) != c.lists || !asked[0] {
+					t.Errorf("updates only was asked for: %v", asked)
+				}
+				if got := s.Rungs()["watch"]; got != "on-change" {
+					t.Errorf("the watch rung is %q", got)
+				}
+				if err := w.stop(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
 }
 
 func TestTargetWithoutOnChangeIsSampled(t *testing.T) {
