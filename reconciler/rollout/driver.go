@@ -3,7 +3,7 @@
 //
 // The machine is pure: elect chooses the generation to roll out, assign gives
 // each device of its manifest an assignment, judge and tally say how far a
-// rollout has come. They take values and return values; the driver reads the
+// rollout has come, adopt lifts what awaits approval. They take values and return values; the driver reads the
 // tables, asks them, and writes what they say. Nothing is kept in memory that
 // the tables do not hold, so a driver that is killed at any point goes on where
 // the tables stand.
@@ -25,7 +25,11 @@
 //     neither adopted nor overwritten;
 //   - a rollout ends done, incomplete or superseded, and one that is incomplete
 //     is done by itself when its last device has caught up;
-//   - a device that left the inventory loses its assignment, which releases it.
+//   - a device that awaits approval is written to once a person approved the plan
+//     that it shows, and from then on like any other; an approval of a plan that
+//     has changed meanwhile is dropped;
+//   - a device that left the inventory loses its assignment, which releases it,
+//     and its approval.
 //
 // The driver never speaks to a device and never waits for one.
 package rollout
@@ -72,6 +76,7 @@ func (d *Driver) Run(ctx context.Context) error {
 		assignments: newRows[models.Assignment](),
 		statuses:    newRows[models.DeviceStatus](),
 		rollouts:    newRows[models.Rollout](),
+		approvals:   newRows[Approval](),
 		changed:     make(chan struct{}, 1),
 	}
 	var wg sync.WaitGroup
@@ -82,6 +87,7 @@ func (d *Driver) Run(ctx context.Context) error {
 		follow(ctx, &wg, d.Assignments, v, v.assignments),
 		follow(ctx, &wg, d.Devices, v, v.statuses),
 		follow(ctx, &wg, d.Rollouts, v, v.rollouts),
+		follow(ctx, &wg, Approvals(d.Bus), v, v.approvals),
 	)
 	if err != nil {
 		return fmt.Errorf("rollout: %w", err)
@@ -144,7 +150,52 @@ func (d *Driver) advance(ctx context.Context, v *view) error {
 	if err := d.release(ctx, v, s, newest.Generation); err != nil {
 		return err
 	}
+	if moved, err := d.adopt(ctx, v, s); moved || err != nil {
+		return err
+	}
 	return d.bring(ctx, v, s, newest)
+}
+
+// adopt lets devices that were approved be written to, and forgets approvals that
+// lapsed. It says whether it wrote anything.
+func (d *Driver) adopt(ctx context.Context, v *view, s snapshot) (bool, error) {
+	var rebuilt models.Generation
+	if d.Bus.Rebuilt() != "" {
+		rebuilt = oldest(s.rollouts)
+	}
+	moves, lapsed := adopt(s.approvals, s.assignments, s.statuses, rebuilt)
+	for _, name := range lapsed {
+		if err := d.forget(ctx, v, s, name); err != nil {
+			return false, err
+		}
+		d.log().WarnContext(ctx, "approval lapsed: the plan has changed", "device", name, "by", s.approvals[name].Who)
+	}
+	var w writes
+	for name, a := range moves {
+		w.put(v.assignments, d.Assignments.Put(string(name), a, s.revs.assignments[string(name)]), string(name))
+	}
+	if err := w.commit(ctx, v, d.Bus); err != nil {
+		return false, fmt.Errorf("adopt: %w", err)
+	}
+	for name, a := range moves {
+		d.log().InfoContext(ctx, "device adopted", "device", name, "generation", a.Generation, "by", s.approvals[name].Who)
+	}
+	return len(moves)+len(lapsed) > 0, nil
+}
+
+// forget removes a device's approval, if it has one.
+func (d *Driver) forget(ctx context.Context, v *view, s snapshot, name models.DeviceName) error {
+	if _, ok := s.approvals[name]; !ok {
+		return nil
+	}
+	var w writes
+	w.put(v.approvals, bus.Write{}, string(name))
+	v.each(w.await)
+	if err := Approvals(d.Bus).Delete(ctx, string(name), s.revs.approvals[string(name)]); err != nil {
+		v.each(w.forgive)
+		return fmt.Errorf("forget the approval of %s: %w", name, err)
+	}
+	return nil
 }
 
 // begin assigns a generation's devices and creates its rollout.
@@ -191,6 +242,9 @@ func (d *Driver) release(ctx context.Context, v *view, s snapshot, newest models
 	for name, a := range s.assignments {
 		if a.Generation >= newest {
 			continue
+		}
+		if err := d.forget(ctx, v, s, name); err != nil {
+			return err // first: a device that comes back is a new one
 		}
 		var w writes
 		w.put(v.assignments, bus.Write{}, string(name))

@@ -25,9 +25,15 @@ type house struct {
 
 func newHouse(t testing.TB) *house {
 	t.Helper()
+	return newHouseAt(t, filepath.Join(t.TempDir(), "store"))
+}
+
+// newHouseAt opens the store of a folder.
+func newHouseAt(t testing.TB, dir string) *house {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	t.Cleanup(cancel)
-	b, err := bus.Open(ctx, bus.Config{Dir: filepath.Join(t.TempDir(), "store")})
+	b, err := bus.Open(ctx, bus.Config{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}

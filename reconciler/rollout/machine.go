@@ -153,11 +153,13 @@ func judge(a models.Assignment, s models.DeviceStatus) outcome {
 // tally brings a rollout up to what its devices' assignments and statuses say,
 // and returns the devices to settle. A rollout ends when every device has an
 // outcome; while devices are held, deferred or awaiting approval it ends
-// incomplete, and is done by itself once they have caught up.
+// incomplete, and is done by itself once they have caught up. One that is done
+// stays so, also while a device that was equal by itself is adopted.
 func tally(r models.Rollout, now assigned, statuses map[models.DeviceName]models.DeviceStatus, at time.Time) (models.Rollout, []models.DeviceName) {
-	if r.State == models.RolloutDone || r.State == models.RolloutSuperseded {
+	if r.State == models.RolloutSuperseded {
 		return r, nil
 	}
+	was := r
 	r.Converged, r.Held, r.Deferred, r.Awaiting = 0, nil, nil, nil
 	var settle []models.DeviceName
 	waiting := 0
@@ -183,6 +185,8 @@ func tally(r models.Rollout, now assigned, statuses map[models.DeviceName]models
 		}
 	}
 	switch {
+	case was.State == models.RolloutDone:
+		return was, settle
 	case r.Converged >= r.Total:
 		r.State, r.Ended = models.RolloutDone, at
 	case waiting == 0 && r.State == models.RolloutRunning:

@@ -22,6 +22,7 @@ type view struct {
 	assignments *rows[models.Assignment]
 	statuses    *rows[models.DeviceStatus]
 	rollouts    *rows[models.Rollout]
+	approvals   *rows[Approval]
 }
 
 // rows is one table's rows with their revisions, and the keys whose own write
@@ -88,7 +89,7 @@ func (v *view) touch() {
 func (v *view) current() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.renders.ready && v.statuses.ready && v.assignments.current() && v.rollouts.current()
+	return v.renders.ready && v.statuses.ready && v.assignments.current() && v.rollouts.current() && v.approvals.current()
 }
 
 // snapshot is a view at one moment.
@@ -97,7 +98,8 @@ type snapshot struct {
 	rollouts    map[models.Generation]models.Rollout
 	assignments assigned
 	statuses    map[models.DeviceName]models.DeviceStatus
-	revs        struct{ assignments, rollouts map[string]uint64 }
+	approvals   map[models.DeviceName]Approval
+	revs        struct{ assignments, rollouts, approvals map[string]uint64 }
 }
 
 func (v *view) snapshot() snapshot {
@@ -108,9 +110,11 @@ func (v *view) snapshot() snapshot {
 		rollouts:    byGeneration(v.rollouts),
 		assignments: byDevice(v.assignments),
 		statuses:    byDevice(v.statuses),
+		approvals:   byDevice(v.approvals),
 	}
 	s.revs.assignments = maps.Clone(v.assignments.revs)
 	s.revs.rollouts = maps.Clone(v.rollouts.revs)
+	s.revs.approvals = maps.Clone(v.approvals.revs)
 	return s
 }
 
