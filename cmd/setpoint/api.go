@@ -66,7 +66,9 @@ func (s *service) serveSocket(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", answer(s.status))
 	mux.HandleFunc("GET /v1/devices", answer(s.deviceList))
-	return serveHTTP(ctx, l, mux)
+	mux.HandleFunc("GET /v1/plans/{device}", s.showPlan)
+	mux.HandleFunc("POST /v1/approve", s.takeApproval)
+	return serveHTTP(ctx, peerListener{l}, mux)
 }
 
 // answer turns a question into a handler that writes JSON.

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -59,6 +61,19 @@ func (a *asking) where() (string, error) {
 
 // ask gets path from the service into v.
 func (a *asking) ask(ctx context.Context, path string, v any) error {
+	return a.call(ctx, http.MethodGet, path, nil, v)
+}
+
+// tell posts body to path and reads the answer into v.
+func (a *asking) tell(ctx context.Context, path string, body, v any) error {
+	data, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	return a.call(ctx, http.MethodPost, path, bytes.NewReader(data), v)
+}
+
+func (a *asking) call(ctx context.Context, method, path string, body io.Reader, v any) error {
 	socket, err := a.where()
 	if err != nil {
 		return err
@@ -71,7 +86,7 @@ func (a *asking) ask(ctx context.Context, path string, v any) error {
 		},
 		DisableKeepAlives: true,
 	}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://setpoint"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://setpoint"+path, body)
 	if err != nil {
 		return err
 	}
@@ -82,6 +97,9 @@ func (a *asking) ask(ctx context.Context, path string, v any) error {
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		b, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
+		if resp.StatusCode == http.StatusConflict { // it was understood, and refused
+			return errors.New(strings.TrimSpace(string(b)))
+		}
 		return fmt.Errorf("the service answered %s: %s", resp.Status, strings.TrimSpace(string(b)))
 	}
 	return json.NewDecoder(resp.Body).Decode(v)

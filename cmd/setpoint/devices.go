@@ -68,6 +68,9 @@ func writeDevices(w io.Writer, list []deviceAnswer, output string, now time.Time
 	rows := [][]string{{"DEVICE", "STATE", "GEN", "COMMIT", "READ", "WHY"}}
 	for _, d := range list {
 		why := d.Status.Reason
+		if d.Status.State == models.DeviceObserved && d.Assignment.Phase == models.PhaseHold {
+			why += fmt.Sprintf("; look, then: setpoint approve %s", d.Name)
+		}
 		if output == "wide" {
 			why = strings.TrimSpace(rungs(d.Status.Rungs) + "  " + why)
 		}

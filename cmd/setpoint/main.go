@@ -99,7 +99,7 @@ gNMI, notices drift at once, and answers with commit statuses and alerts.`,
 	root.AddCommand(
 		newValidate(), newRender(), newDiff(),
 		newRun(), newStatus(), newDevices(),
-		newProbe(), newImport(),
+		newProbe(), newImport(), newApprove(),
 		newSim(), newDemo(), newVersion(),
 	)
 	return root

@@ -70,6 +70,9 @@ func (s *statusAnswer) write(w io.Writer, output string) error {
 		notes(row, t, "held", s.Rollout.Held)
 		notes(row, t, "deferred", s.Rollout.Deferred)
 		notes(row, t, "awaiting", s.Rollout.Awaiting)
+		if len(s.Rollout.Awaiting) > 0 {
+			row("", "%s", t.dim(fmt.Sprintf("look, then: setpoint approve %s", s.Rollout.Awaiting[0].Device)))
+		}
 	}
 	row("devices", "%s", s.deviceLine())
 	for _, e := range s.Drift {
