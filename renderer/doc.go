@@ -37,8 +37,12 @@
 // A kind is a definition in CUE, #Name: {spec, device, openconfig}, evaluated once
 // for each device of the document's for. It sees of the device what its own device
 // declares: name, labels, vars, and links as [{port, peer, peerPort, peerLabels,
-// peerVars}], which come from the Link documents. It may import CUE's own packages
-// and reads nothing.
+// peerVars, portVars, peerPortVars}], which come from the Link documents. It may
+// import CUE's own packages and reads nothing.
+//
+// The library setpoint/kinds/v1 is compiled in (folder library/v1). It is one CUE
+// package with the repo's kinds: they may use its definitions, such as #Ports, and
+// a definition of the repo's takes the place of the library's of the same name.
 //
 // # What is checked
 //
@@ -51,8 +55,8 @@
 //
 // All are reported, not the first. A mistake stands at the value that a person
 // changes to mend it: of a var's wrong value that is the var, of what a kind brings
-// forth the document's spec or the field of it that CUE names, with the place in the
-// kind behind. One that many devices share is told once, with the first device and
+// forth the document's spec, or the field of it that CUE names or whose value it
+// quotes, with the place in the kind behind. One that many devices share is told once, with the first device and
 // how many more. What follows from another mistake is not told: names that an
 // unreadable file mentions are not called unknown, and a reference to a value that
 // was left out for its own mistake is not called dangling. Above 1,000 the rest is

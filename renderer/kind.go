@@ -2,6 +2,7 @@ package renderer
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -219,7 +220,7 @@ var (
 // evaluate is the fragment that a document brings to a device, nil when there
 // are mistakes. Its values all have the place of the document's spec.
 func (e *evaluator) evaluate(r *requestDoc, name models.DeviceName, device map[string]any) (out *node, list []mistake) {
-	q := &question{request: r, device: name}
+	q := &question{request: r, device: name, kind: e.kinds[r.kind]}
 	defer func() {
 		// CUE panics on some inputs that it should refuse. The documents come
 		// from outside: that is their mistake, not the end of the service.
@@ -269,6 +270,7 @@ func (e *evaluator) evaluate(r *requestDoc, name models.DeviceName, device map[s
 // question is one evaluation's mistakes.
 type question struct {
 	request  *requestDoc
+	kind     cue.Value
 	device   models.DeviceName
 	mistakes []mistake
 }
@@ -318,9 +320,12 @@ func (q *question) explain(err error) {
 		if strings.Contains(msg, "errors in empty disjunction") {
 			var wanted []string
 			from := i
+			given := q.given(path)
 			for i+1 < len(list) && slices.Equal(list[i+1].Path(), e.Path()) {
 				i++
-				wanted = append(wanted, wantedBy(list[i]))
+				if w := wantedBy(list[i], given); w != given {
+					wanted = append(wanted, w)
+				}
 			}
 			wanted = slices.Compact(wanted)
 			msg = "fits none of " + strings.Join(wanted, ", ")
@@ -332,10 +337,29 @@ func (q *question) explain(err error) {
 	}
 }
 
-// wantedBy is what a failed branch of a disjunction asked for.
-func wantedBy(e errors.Error) string {
-	if format, args := e.Msg(); strings.HasPrefix(format, "conflicting values %s and %s") && len(args) >= 2 {
-		return fmt.Sprint(args[0])
+// given is the document's value that CUE speaks of, as CUE would print it.
+func (q *question) given(path []string) string {
+	if len(path) == 0 || path[0] != "spec" {
+		return ""
+	}
+	if n, missing := descend(q.request.spec, path[1:]); !missing && n.scalar() {
+		return n.brief()
+	}
+	return ""
+}
+
+// wantedBy is what a failed branch of a disjunction asked for, instead of what
+// was given.
+func wantedBy(e errors.Error, given string) string {
+	format, args := e.Msg()
+	if strings.HasPrefix(format, "conflicting values %s and %s") && len(args) >= 2 {
+		if first := fmt.Sprint(args[0]); first != given {
+			return first
+		}
+		return fmt.Sprint(args[1])
+	}
+	if _, bound, ok := strings.Cut(cueText(e), "(out of bound "); ok {
+		return strings.TrimSuffix(bound, ")")
 	}
 	return cueText(e)
 }
@@ -361,6 +385,7 @@ func (q *question) one(path []string, msg string, e errors.Error) {
 		if n != nil {
 			at = n.at
 		}
+		hint = fieldDoc(q.kind, path)
 		if missing && strings.Contains(msg, "incomplete value") {
 			msg = "is missing: " + strings.TrimPrefix(msg, "incomplete value ")
 		} else if n != nil && n.scalar() && strings.HasPrefix(msg, "fits none") {
@@ -368,12 +393,70 @@ func (q *question) one(path []string, msg string, e errors.Error) {
 		}
 	case "device":
 		sort = "kind-device"
+		hint = fieldDoc(q.kind, path)
 		if strings.Contains(msg, "incomplete value") {
 			msg = fmt.Sprintf("the device has none, and the kind needs it: %s", strings.TrimPrefix(msg, "incomplete value "))
 			hint = "set it in the device's document or in a group"
 		}
+	default:
+		if n := quotedBy(r.spec, msg); n != nil {
+			at, sort = n.at, "spec"
+		}
+		where = ""
 	}
-	q.add(at, sort, fmt.Sprintf("kind %s: %s: %s%s", r.kind, where, msg, kindAt), hint)
+	if i := strings.Index(msg, " (out of bound =~"); i > 0 && hint != "" {
+		msg = strings.TrimPrefix(msg[:i], "invalid value ") + " has not the form that is asked for"
+	}
+	if where != "" {
+		where += ": "
+	}
+	q.add(at, sort, fmt.Sprintf("kind %s: %s%s%s", r.kind, where, msg, kindAt), hint)
+}
+
+// fieldDoc is what a kind says of a field, or of the list that it is an item of,
+// on one line.
+func fieldDoc(v cue.Value, path []string) string {
+	list := ""
+	for _, p := range path {
+		sel := cue.Str(p).Optional()
+		if _, err := strconv.Atoi(p); err == nil && v.IncompleteKind() == cue.ListKind {
+			sel, list = cue.AnyIndex, docOf(v)
+		} else if s, err := strconv.Unquote(p); err == nil {
+			sel = cue.Str(s).Optional()
+		}
+		if v = v.LookupPath(cue.MakePath(sel)); sel.LabelType() == cue.StringLabel {
+			list = ""
+		}
+	}
+	return cmp.Or(docOf(v), list)
+}
+
+func docOf(v cue.Value) string {
+	for _, doc := range v.Doc() {
+		if text := strings.TrimSpace(doc.Text()); text != "" {
+			return cut(strings.Join(strings.Fields(text), " "), 200)
+		}
+	}
+	return ""
+}
+
+// quotedBy is the scalar of a document that a kind's own error quotes, nil when
+// there is none: the value that a person changes to mend it.
+func quotedBy(n *node, msg string) *node {
+	if n.shape == text && n.text != "" && strings.Contains(msg, strconv.Quote(n.text)) {
+		return n
+	}
+	for _, f := range n.fields {
+		if found := quotedBy(f.value, msg); found != nil {
+			return found
+		}
+	}
+	for _, item := range n.items {
+		if found := quotedBy(item, msg); found != nil {
+			return found
+		}
+	}
+	return nil
 }
 
 // descend follows CUE's path into a document; missing when it ends before the
