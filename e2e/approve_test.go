@@ -76,7 +76,7 @@ func (w *world) planOf(device string) string {
 // untilPlan asks at each event for a device's plan until it is as wanted.
 func (w *world) untilPlan(device string, wanted func(string) bool) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.ctx, patience)
+	ctx, cancel := context.WithTimeout(w.ctx, w.patience)
 	defer cancel()
 	for {
 		next := w.next()

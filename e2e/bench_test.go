@@ -150,7 +150,7 @@ func (w *world) client(i int) *client {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(w.ctx, patience)
+	ctx, cancel := context.WithTimeout(w.ctx, w.patience)
 	ctx = metadata.AppendToOutgoingContext(ctx, "username", "admin", "password", "the-device-password")
 	return &client{w: w, ctx: ctx, conn: conn, gnmi: gnmi.NewGNMIClient(conn), path: p, end: cancel}
 }

@@ -104,7 +104,7 @@ func (g gitea) road(t *testing.T) {
 // whenever something was seen of setpoint: each post is a line of its log.
 func (g gitea) shows(w *world, repo giteaRepo, sha string, want map[string]string) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.ctx, patience)
+	ctx, cancel := context.WithTimeout(w.ctx, w.patience)
 	defer cancel()
 	for {
 		next := w.next()

@@ -45,7 +45,7 @@ func (w *world) startSim(n int) {
 // commit is deployed (the point lay beyond).
 func (w *world) awaitEndOr(sha string) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.ctx, patience)
+	ctx, cancel := context.WithTimeout(w.ctx, w.patience)
 	defer cancel()
 	defer w.until(ctx, cancel)()
 	_ = w.forge.Await(ctx, func([]notifytest.Status) bool {
@@ -111,7 +111,7 @@ type state struct {
 // event, and at the latest after a quarter of a second.
 func (w *world) awaitState(wanted func(state) bool) state {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.ctx, patience)
+	ctx, cancel := context.WithTimeout(w.ctx, w.patience)
 	defer cancel()
 	for {
 		next := w.next()

@@ -70,7 +70,7 @@ func TestAWebhookSparesTheWaitForThePoll(t *testing.T) {
 // tell delivers a push as GitHub does.
 func (w *world) tell(to, id, body, secret string) int {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.ctx, patience)
+	ctx, cancel := context.WithTimeout(w.ctx, w.patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, strings.NewReader(body))
 	if err != nil {
@@ -95,7 +95,7 @@ func (w *world) tell(to, id, body, secret string) int {
 // says waits until the log holds a text.
 func (w *world) says(text string) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.ctx, patience)
+	ctx, cancel := context.WithTimeout(w.ctx, w.patience)
 	defer cancel()
 	for {
 		next := w.next()

@@ -59,12 +59,13 @@ func testMain(m *testing.M) int {
 
 // world is one network with one setpoint: targets, repository, forge, chat.
 type world struct {
-	t     testing.TB
-	dir   string
-	ctx   context.Context
-	ca    *sim.CA
-	fleet []*sim.Target
-	addrs []string
+	t        testing.TB
+	dir      string
+	ctx      context.Context
+	patience time.Duration
+	ca       *sim.CA
+	fleet    []*sim.Target
+	addrs    []string
 
 	unplug []func() // by target: it is gone from the network
 
@@ -142,9 +143,13 @@ type targetConfig func(i int, c *sim.Config)
 // newWorld makes a world of n targets named leaf01 and so on.
 func newWorld(t testing.TB, n int, adapt ...targetConfig) *world {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
+	w := &world{t: t, dir: t.TempDir(), patience: patience}
+	if _, ok := t.(*testing.B); ok {
+		w.patience = 10 * patience
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 3*w.patience)
 	t.Cleanup(cancel)
-	w := &world{t: t, dir: t.TempDir(), ctx: ctx}
+	w.ctx = ctx
 	var err error
 	if w.ca, err = sim.NewCA(time.Now()); err != nil {
 		t.Fatal(err)
@@ -420,7 +425,7 @@ func (w *world) await(sha, name string) notifytest.Status {
 // awaitStatus waits until a commit's newest status in a context is as wanted.
 func (w *world) awaitStatus(sha, name string, wanted func(notifytest.Status) bool) notifytest.Status {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.ctx, patience)
+	ctx, cancel := context.WithTimeout(w.ctx, w.patience)
 	defer cancel()
 	err := w.forge.Await(ctx, func([]notifytest.Status) bool {
 		last, ok := w.forge.Last(sha, name)
@@ -446,7 +451,7 @@ func (w *world) deployed(sha string) {
 // holds waits until the i-th target's config contains the text.
 func (w *world) holds(i int, text string) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.ctx, patience)
+	ctx, cancel := context.WithTimeout(w.ctx, w.patience)
 	defer cancel()
 	for {
 		changed := w.fleet[i].Changed()
@@ -464,7 +469,7 @@ func (w *world) holds(i int, text string) {
 // message waits for the n-th chat message, from 1.
 func (w *world) message(n int) string {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.ctx, patience)
+	ctx, cancel := context.WithTimeout(w.ctx, w.patience)
 	defer cancel()
 	if err := w.chat.Await(ctx, func(all []notifytest.Post) bool { return len(all) >= n }); err != nil {
 		w.t.Fatalf("message %d: %v; %d came", n, err, len(w.chat.All()))
@@ -484,7 +489,7 @@ func (w *world) set(i int, path, value string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(w.ctx, patience)
+	ctx, cancel := context.WithTimeout(w.ctx, w.patience)
 	defer cancel()
 	ctx = metadata.AppendToOutgoingContext(ctx, "username", "admin", "password", "the-device-password")
 	_, err = gnmi.NewGNMIClient(conn).Set(ctx, &gnmi.SetRequest{Update: []*gnmi.Update{{
