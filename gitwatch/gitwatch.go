@@ -29,7 +29,9 @@
 //   - What goes wrong is said once, then when it changes; retried with growing
 //     waits up to the interval; and never ends Run. A damaged mirror is set aside
 //     and cloned anew.
-//   - User names, passwords and tokens stand in no error, log or file.
+//   - User names, passwords, tokens and keys stand in no error, log or file; of ssh
+//     the user's name and the public key do in an error.
+//   - Over ssh, nothing is said to a server whose host key is not known.
 //
 // A [Webhook] takes a forge's push events as a nudge. It believes them no further:
 // the head is read from the server, and the interval goes on without them.

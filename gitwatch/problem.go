@@ -42,8 +42,11 @@ func (r *remote) explain(err error) error {
 		owner x509.UnknownAuthorityError
 		op    *net.OpError
 		inURL *url.Error
+		ours  *problem
 	)
 	switch {
+	case errors.As(err, &ours):
+		return ours
 	case errors.Is(err, transport.ErrAuthenticationRequired):
 		if r.auth == nil {
 			return &problem{errors.New("the server asks for credentials"), "set a token that may read the repository"}
@@ -52,7 +55,7 @@ func (r *remote) explain(err error) error {
 	case errors.Is(err, transport.ErrAuthorizationFailed):
 		return &problem{errors.New("the credentials may not read this repository"), "give the token read access to the repository's contents"}
 	case errors.Is(err, transport.ErrRepositoryNotFound):
-		return &problem{errors.New("no such repository"), "check the url; many servers also say so when the token may not see the repository"}
+		return &problem{errors.New("no such repository"), "check the url; many servers also say so when the credentials may not see the repository"}
 	case errors.As(err, &owner), errors.As(err, &cert):
 		return &problem{fmt.Errorf("the server's certificate is not trusted: %w", innermost(err)), "set the CA that signed it"}
 	case errors.As(err, &dns):

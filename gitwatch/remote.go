@@ -34,7 +34,8 @@ type remote struct {
 	ep      *transport.Endpoint
 	client  transport.Transport
 	auth    transport.AuthMethod
-	web     *http.Transport // nil for a path
+	web     *http.Transport // nil but for http
+	ssh     *sshWay         // nil but for ssh
 	secrets []string
 	timeout time.Duration
 }
@@ -48,6 +49,9 @@ func (w *Watcher) dial() (*remote, error) {
 	r := &remote{timeout: w.Timeout}
 	if r.timeout <= 0 {
 		r.timeout = defaultTimeout
+	}
+	if ep.Protocol == "ssh" {
+		return r, r.dialSSH(w, ep)
 	}
 	user, secret := w.Username, w.Token
 	if secret == "" && ep.User != "" {
@@ -69,7 +73,7 @@ func (w *Watcher) dial() (*remote, error) {
 		return r, nil
 	case "http", "https":
 	default:
-		return nil, fmt.Errorf("%s is not supported: use https, http, file or a path", ep.Protocol)
+		return nil, fmt.Errorf("%s is not supported: use https, http, ssh, file or a path", ep.Protocol)
 	}
 	if known {
 		r.auth = &githttp.BasicAuth{Username: user, Password: secret}
@@ -89,6 +93,17 @@ func (w *Watcher) dial() (*remote, error) {
 	}
 	r.client = githttp.NewClient(&http.Client{Transport: r.web})
 	return r, nil
+}
+
+// dialSSH prepares the way over ssh. The user's name is no secret there.
+func (r *remote) dialSSH(w *Watcher, ep *transport.Endpoint) (err error) {
+	if r.ssh, err = w.sshWay(ep); err != nil {
+		return err
+	}
+	r.secrets = forms("", w.SSH.Passphrase)
+	ep.User, ep.Password = "", ""
+	r.ep, r.url = ep, ep.String()
+	return nil
 }
 
 // authorities returns the system's CAs and those in pem; nil for the system's alone.
@@ -120,7 +135,7 @@ type exchange struct {
 }
 
 func (r *remote) begin(ctx context.Context) (*exchange, error) {
-	session, err := r.client.NewUploadPackSession(r.ep, r.auth)
+	session, err := r.open(ctx)
 	if err != nil {
 		return nil, r.explain(err)
 	}
@@ -133,6 +148,17 @@ func (r *remote) begin(ctx context.Context) (*exchange, error) {
 		return nil, r.explain(err)
 	}
 	return &exchange{remote: r, session: session, has: has}, nil
+}
+
+func (r *remote) open(ctx context.Context) (transport.UploadPackSession, error) {
+	if r.ssh != nil {
+		s, err := r.ssh.begin(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	}
+	return r.client.NewUploadPackSession(r.ep, r.auth)
 }
 
 func (x *exchange) close() { _ = x.session.Close() }

@@ -22,13 +22,14 @@ const (
 // Watcher follows one branch of a repository. Its fields are fixed before Run;
 // Heads and Commits are required, the functions may be nil.
 type Watcher struct {
-	URL    string // https, http, file, or a path
+	URL    string // https, http, ssh (also as user@host:path), file, or a path
 	Branch string // "" means main
 	Dir    string // of the mirror; made where it is missing
 
-	Username string // of basic authentication; "" means x-access-token
+	Username string // of basic authentication, "" means x-access-token; of ssh, "" means the URL's, or git
 	Token    string // "" means what the URL says, or none
 	CA       []byte // PEM; trusted besides the system's
+	SSH      SSH    // required for ssh
 
 	Interval       time.Duration // between looks, ±10 %; 0 means one minute
 	Timeout        time.Duration // of one look at the server, a first clone included; 0 means five minutes
@@ -50,6 +51,11 @@ type Watcher struct {
 
 	Log *slog.Logger
 
+	watching
+}
+
+// watching is what a Watcher's methods share with its Run.
+type watching struct {
 	mu    sync.Mutex
 	nudge chan struct{}
 	repo  *Repo
