@@ -47,6 +47,9 @@ type repositoryConfig struct {
 	CAFile         string        `mapstructure:"caFile"`
 	PollInterval   time.Duration `mapstructure:"pollInterval"`
 	AllowForcePush bool          `mapstructure:"allowForcePush"`
+	SSHKey         secretRef     `mapstructure:"sshKey"`
+	SSHPassphrase  secretRef     `mapstructure:"sshPassphrase"`
+	KnownHostsFile string        `mapstructure:"knownHostsFile"`
 }
 
 type natsConfig struct {
@@ -140,6 +143,7 @@ var defaults = map[string]any{
 	"linkKey.env": "", "linkKey.file": "", "workers": 0, "resync": "10m",
 	"repository.url": "", "repository.branch": "main", "repository.username": "",
 	"repository.token.env": "", "repository.token.file": "", "repository.caFile": "",
+	"repository.sshKey.env": "", "repository.sshKey.file": "", "repository.sshPassphrase.env": "", "repository.sshPassphrase.file": "", "repository.knownHostsFile": "",
 	"repository.pollInterval": "60s", "repository.allowForcePush": false,
 	"nats.storeDir": "", "nats.maxStore": "10GiB", "nats.urls": []string{}, "nats.username": "",
 	"nats.password.env": "", "nats.password.file": "", "nats.credentialsFile": "", "nats.caFile": "", "nats.replicas": 0,
@@ -174,8 +178,8 @@ func loadConfig(file string) (*serverConfig, error) {
 		return nil, err
 	}
 	c.StateDir = under(c.dir, c.StateDir)
-	if u := c.Repository.URL; u != "" && !strings.Contains(u, "://") {
-		c.Repository.URL = under(c.dir, u)
+	if c.Repository.isPath() {
+		c.Repository.URL = under(c.dir, c.Repository.URL)
 	}
 	if c.Socket == "" {
 		c.Socket = filepath.Join(c.StateDir, "setpoint.sock")
@@ -189,6 +193,33 @@ func loadConfig(file string) (*serverConfig, error) {
 		return nil, fmt.Errorf("server configuration %s:\n  %s", file, strings.Join(wrong, "\n  "))
 	}
 	return c, nil
+}
+
+// isPath tells a path from a url and from ssh's user@host:path, as git does: in
+// that, no slash stands before the first colon.
+func (r repositoryConfig) isPath() bool {
+	host, _, colon := strings.Cut(r.URL, ":")
+	return r.URL != "" && (!colon || strings.Contains(host, "/"))
+}
+
+func (r repositoryConfig) isSSH() bool {
+	return strings.HasPrefix(r.URL, "ssh://") || r.URL != "" && !r.isPath() && !strings.Contains(r.URL, "://")
+}
+
+func (c *serverConfig) checkSSH(bad func(string, ...any)) {
+	r := c.Repository
+	switch {
+	case !r.isSSH():
+		if r.SSHKey.set() || r.KnownHostsFile != "" {
+			bad("repository.sshKey and knownHostsFile are for ssh://HOST/PATH and USER@HOST:PATH, not for this repository.url")
+		}
+		return
+	case !r.SSHKey.set():
+		bad("repository.sshKey needs env or file: a private key that may read the repository (ssh-keygen -t ed25519 makes one)")
+	}
+	if r.KnownHostsFile == "" {
+		bad("repository.knownHostsFile is missing: ssh-keyscan HOST > known_hosts, and compare it with what the server's owner publishes")
+	}
 }
 
 // flatten puts the decoder's list of complaints on one line.
@@ -211,6 +242,7 @@ func (c *serverConfig) check() []string {
 	if c.Repository.URL == "" {
 		bad("repository.url is missing: the config repo to watch")
 	}
+	c.checkSSH(bad)
 	if c.Repository.PollInterval < time.Second {
 		bad("repository.pollInterval %s is under 1s", c.Repository.PollInterval)
 	}

@@ -217,12 +217,28 @@ func (s *service) newWatcher() (*gitwatch.Watcher, error) {
 		Heads: s.heads, Commits: s.commits, Floor: s.bus.Floor, RaiseFloor: s.bus.RaiseFloor,
 		Refused: s.notifier.Refused, Unrecorded: s.notifier.Unrecorded, Log: s.log,
 	}
+	if w.SSH, err = r.ssh(s.cfg.dir); err != nil {
+		return nil, err
+	}
 	if r.CAFile != "" {
 		if w.CA, err = os.ReadFile(under(s.cfg.dir, r.CAFile)); err != nil {
 			return nil, fmt.Errorf("repository.caFile: %w", err)
 		}
 	}
 	return w, nil
+}
+
+// ssh is the way to the repository where it is behind ssh.
+func (r repositoryConfig) ssh(dir string) (gitwatch.SSH, error) {
+	key, err := r.SSHKey.read("repository.sshKey", dir)
+	if err != nil {
+		return gitwatch.SSH{}, err
+	}
+	passphrase, err := r.SSHPassphrase.read("repository.sshPassphrase", dir)
+	if err != nil {
+		return gitwatch.SSH{}, err
+	}
+	return gitwatch.SSH{Key: []byte(key), Passphrase: passphrase, KnownHosts: under(dir, r.KnownHostsFile)}, nil
 }
 
 func (c *serverConfig) openBus(ctx context.Context, log *slog.Logger) (*bus.Bus, error) {
