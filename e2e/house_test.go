@@ -34,6 +34,7 @@ var walls = map[string][]string{
 	"reconciler/rollout":    {"models", "bus"},
 	"reconciler/device":     {"models", "models/tree", "reconciler/plan"},
 	"reconciler/device/sim": {"models/oc"},
+	"repo-template":         {},
 	"e2e":                   {},
 	"cmd/setpoint":          nil, // wires everything: may import all
 }

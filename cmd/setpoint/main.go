@@ -97,7 +97,7 @@ gNMI, notices drift at once, and answers with commit statuses and alerts.`,
 		return hint(err, `run "%s --help"`, c.CommandPath())
 	})
 	root.AddCommand(
-		newValidate(), newRender(), newDiff(), newKinds(),
+		newValidate(), newRender(), newDiff(), newKinds(), newInit(),
 		newRun(), newStatus(), newDevices(),
 		newProbe(), newImport(), newApprove(),
 		newSim(), newDemo(), newVersion(),
