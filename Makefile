@@ -27,7 +27,11 @@ e2e-forge: ## statuses on a real Gitea or Forgejo: GITEA_URL=… GITEA_TOKEN=…
 	fi
 
 .PHONY: check
-check: fmt vet staticcheck race ## what CI holds a change to
+check: tidy fmt vet staticcheck race ## what CI holds a change to
+
+.PHONY: tidy
+tidy:
+	$(GO) mod tidy -diff
 
 .PHONY: fmt
 fmt:
