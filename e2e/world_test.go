@@ -116,6 +116,13 @@ func (w *world) killAfter(n int) {
 	w.killAt = w.events + n
 }
 
+// disarm leaves the plug in, whatever happens from now on.
+func (w *world) disarm() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.killAt = 0
+}
+
 func (w *world) seen() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
