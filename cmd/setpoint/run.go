@@ -29,14 +29,23 @@ import (
 
 func newRun() *cobra.Command {
 	var file string
+	var only bool
 	c := &cobra.Command{
 		Use:   "run --config FILE",
 		Short: "run the service: watch, render, apply, notice drift, tell",
-		Args:  cobra.NoArgs,
+		Long: `run is the service: it watches the config repo, renders each commit, brings every
+device to it, notices drift, and tells forge and chat, until it is interrupted.
+
+With --check it only says whether it could start: 0 if every key of the
+configuration is known and every secret and file that it names can be read, else 2.`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := loadConfig(file)
 			if err != nil {
 				return err
+			}
+			if only {
+				return check(c.OutOrStdout(), file, cfg)
 			}
 			log, err := cfg.Log.logger(c.ErrOrStderr())
 			if err != nil {
@@ -46,6 +55,7 @@ func newRun() *cobra.Command {
 		},
 	}
 	c.Flags().StringVarP(&file, "config", "c", "setpoint.yaml", "the server's configuration")
+	c.Flags().BoolVar(&only, "check", false, "check the configuration and end")
 	return c
 }
 
