@@ -8,6 +8,8 @@ import (
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/setpoint-net/setpoint/models/tree"
 )
 
 func TestSelectorsMeanWhatKubernetesMeans(t *testing.T) {
@@ -128,8 +130,8 @@ func TestNearNamesAreOneSlipAway(t *testing.T) {
 		"":           "",
 		long(70):     "",
 	} {
-		if got := near(word, names); got != want {
-			t.Errorf("near(%q) = %q, want %q", word, got, want)
+		if got := tree.Near(word, names); got != want {
+			t.Errorf("Near(%q) = %q, want %q", word, got, want)
 		}
 	}
 }
