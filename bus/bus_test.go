@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -16,6 +17,10 @@ func TestMain(m *testing.M) {
 	// The server's access clock is one goroutine for the whole process; it must not
 	// be born inside a synctest bubble.
 	ats.Register()
+	if dir := os.Getenv(childStore); dir != "" {
+		fmt.Fprintln(os.Stderr, writeUntilKilled(dir))
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
 

@@ -286,28 +286,28 @@ func harmBlock(t testing.TB, msgs string, rng *rand.Rand, flip bool) string {
 
 const childStore = "SETPOINT_BUS_TEST_STORE"
 
-// TestKilledWriter is the process that TestKillRaisesNoFalseAlarm kills: it
-// writes until then and prints each acknowledged value.
-func TestKilledWriter(t *testing.T) {
-	dir := os.Getenv(childStore)
-	if dir == "" {
-		t.Skip("run by TestKillRaisesNoFalseAlarm")
+// writeUntilKilled is the process that TestKillRaisesNoFalseAlarm kills: it writes
+// until then and prints each acknowledged value. It returns only if it can't.
+func writeUntilKilled(dir string) error {
+	ctx := context.Background()
+	b, err := Open(ctx, Config{Dir: dir})
+	if err != nil {
+		return err
 	}
-	b, err := Open(deadline(t), Config{Dir: dir})
-	if err != nil || b.Rebuilt() != "" {
-		t.Fatalf("open: %v, rebuilt %q", err, b.Rebuilt())
+	if why := b.Rebuilt(); why != "" {
+		return fmt.Errorf("rebuilt: %s", why)
 	}
 	tab := TableOf[value](b, "heads")
-	v, rev, err := tab.Get(deadline(t), "main")
+	v, rev, err := tab.Get(ctx, "main")
 	for ; err == nil; v.N++ {
-		if rev, err = tab.Update(context.Background(), "main", v, rev); err == nil {
+		if rev, err = tab.Update(ctx, "main", v, rev); err == nil {
 			fmt.Printf("acked %d\n", v.N)
 		}
 		if err == nil && v.N%10 == 0 {
-			err = b.Batch(context.Background(), TableOf[value](b, "a").Put(fmt.Sprint(v.N), v, 0), TableOf[value](b, "b").Put(fmt.Sprint(v.N), v, 0))
+			err = b.Batch(ctx, TableOf[value](b, "a").Put(fmt.Sprint(v.N), v, 0), TableOf[value](b, "b").Put(fmt.Sprint(v.N), v, 0))
 		}
 	}
-	t.Fatal(err)
+	return err
 }
 
 func TestKillRaisesNoFalseAlarm(t *testing.T) {
@@ -342,7 +342,7 @@ func TestKillRaisesNoFalseAlarm(t *testing.T) {
 // acknowledged value.
 func runAndKill(t *testing.T, dir string, n int) int {
 	t.Helper()
-	cmd := exec.CommandContext(deadline(t), os.Args[0], "-test.run=^TestKilledWriter$")
+	cmd := exec.CommandContext(deadline(t), os.Args[0])
 	cmd.Env = append(os.Environ(), childStore+"="+dir)
 	out, err := cmd.StdoutPipe()
 	if err != nil {

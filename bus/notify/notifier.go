@@ -1,7 +1,6 @@
 package notify
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -106,25 +105,6 @@ func (n *Notifier) outside(h models.Head, description string, refused bool) {
 			Status: &Status{SHA: h.New, Context: c, State: StateError, Description: clip(description, maxDescription)},
 		})
 	}
-}
-
-// Statuses is what the commits should say now, newest generation first.
-func (n *Notifier) Statuses() []Status {
-	n.setUp()
-	var slots []Slot
-	n.forge.each(func(_ string, s Slot) {
-		if s.Status != nil {
-			slots = append(slots, s)
-		}
-	})
-	slices.SortFunc(slots, func(a, b Slot) int {
-		return cmp.Or(cmp.Compare(b.Generation, a.Generation), cmp.Compare(b.Status.Context, a.Status.Context), cmp.Compare(a.Status.SHA, b.Status.SHA))
-	})
-	all := make([]Status, len(slots))
-	for i, s := range slots {
-		all[i] = *s.Status
-	}
-	return all
 }
 
 func (n *Notifier) logger() *slog.Logger {

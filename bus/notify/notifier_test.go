@@ -283,7 +283,7 @@ func TestNotifierTellsThatTheStoreIsFull(t *testing.T) {
 		got, _ := e.heard()
 		text := "the store is full, nothing is rendered or deployed until it has room: raise nats.maxStore or free the disk"
 		expect(t, "full", got, "a plan error "+text, "a deploy error "+text)
-		if all := n.Statuses(); len(all) != 2 || all[0].Context != ContextPlan || all[0].State != StateError {
+		if all := statuses(n); len(all) != 2 || all[0].Context != ContextPlan || all[0].State != StateError {
 			t.Errorf("%+v", all)
 		}
 		h.head(1, "a")
@@ -496,4 +496,23 @@ func TestNotifierWithoutAForgeWritesTheLog(t *testing.T) {
 			t.Error(log.b.String())
 		}
 	})
+}
+
+// statuses is what the commits should say now, the plan before the deploy.
+func statuses(n *Notifier) []Status {
+	n.setUp()
+	var slots []Slot
+	n.forge.each(func(_ string, s Slot) {
+		if s.Status != nil {
+			slots = append(slots, s)
+		}
+	})
+	slices.SortFunc(slots, func(a, b Slot) int {
+		return strings.Compare(b.Status.Context, a.Status.Context)
+	})
+	all := make([]Status, len(slots))
+	for i, s := range slots {
+		all[i] = *s.Status
+	}
+	return all
 }
