@@ -84,12 +84,17 @@ type Manifest struct {
 	Devices []Intended `json:"devices"`
 }
 
+// Code names a rule that intent may break: a stable word, explained in
+// docs/errors.md.
+type Code string
+
 // Mistake is one thing wrong with the intent, at the place where a person mends
 // it. Line and Column count from 1; zero means the whole file.
 type Mistake struct {
 	File    string `json:"file"`
 	Line    int    `json:"line,omitempty"`
 	Column  int    `json:"column,omitempty"`
+	Code    Code   `json:"code"`           // which rule is broken
 	Path    string `json:"path,omitempty"` // the YANG path, where there is one
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/setpoint-net/setpoint/models"
 	"github.com/setpoint-net/setpoint/models/tree"
 )
 
@@ -37,12 +38,12 @@ func (w worker) render(ctx context.Context, s *subject) (Device, []mistake) {
 	merged := r.merge()
 	r.managed(merged)
 	for _, f := range w.checker.faults(merged) {
-		r.blame(f, "yang-value")
+		r.blame(f, codeYANGValue)
 	}
 	if !r.partial {
 		for _, f := range w.refs.faults(merged) {
 			if !w.mentioned(f.misses) && !r.dropped(f.misses) {
-				r.blame(f, "yang-leafref")
+				r.blame(f, codeYANGLeafref)
 			}
 		}
 	}
@@ -131,7 +132,7 @@ func (r *rendering) tie(earlier []*built, over *built, c tree.Conflict) {
 	leaf := c.Over.Schema
 	here, there := over.locate(c.Path, ""), base.locate(c.Path, "")
 	m := mistake{
-		at: here, sort: "tie", subject: there.String() + leaf.Path(), path: c.Path.String(), device: r.Name,
+		at: here, code: codeTie, subject: there.String() + leaf.Path(), path: c.Path.String(), device: r.Name,
 		msg: fmt.Sprintf("%s sets %s to %s, and %s at %s to %s", over.title, leaf.Name, shown(c.Over), base.title, there, shown(c.Base)),
 	}
 	if over.kind != "" {
@@ -168,8 +169,8 @@ func (r *rendering) origin(p tree.Path) *built {
 }
 
 // blame reports a fault of the merged config at the value that brought it.
-func (r *rendering) blame(f fault, sort string) {
-	m := mistake{at: r.at, sort: sort, path: f.path.String(), msg: f.msg, hint: f.hint}
+func (r *rendering) blame(f fault, code models.Code) {
+	m := mistake{at: r.at, code: code, path: f.path.String(), msg: f.msg, hint: f.hint}
 	if b := r.origin(f.path); b != nil {
 		m.at = b.locate(f.path, f.item)
 		if b.kind != "" {
@@ -177,7 +178,7 @@ func (r *rendering) blame(f fault, sort string) {
 		}
 	}
 	if m.msg == f.msg && f.misses == "" && f.item == "" {
-		m.subject = sort // one place, one value
+		m.subject = string(code) // one place, one value
 	}
 	r.tell(m)
 }
@@ -225,7 +226,7 @@ func (r *rendering) managed(t *tree.Tree) {
 
 func (r *rendering) outside(p tree.Path) {
 	m := mistake{
-		at: r.at, sort: "unmanaged", path: p.String(), msg: fmt.Sprintf("%s is outside what manage covers", p),
+		at: r.at, code: codeUnmanaged, path: p.String(), msg: fmt.Sprintf("%s is outside what manage covers", p),
 		hint: "add it to manage, of the device or of a group",
 	}
 	if b := r.origin(p); b != nil {

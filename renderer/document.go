@@ -117,22 +117,22 @@ type decoder struct {
 
 func (d *decoder) document(n *node) {
 	if n.shape != mapping {
-		d.at(n.at, "document", "a document is a mapping with apiVersion, kind, metadata and spec, not %s", n.shape)
+		d.at(n.at, codeDocument, "a document is a mapping with apiVersion, kind, metadata and spec, not %s", n.shape)
 		return
 	}
 	version, kind := n.get("apiVersion"), n.get("kind")
 	if version == nil {
-		d.add(mistake{at: n.at, sort: "apiVersion", msg: "apiVersion is missing", hint: "write apiVersion: " + apiVersion})
+		d.add(mistake{at: n.at, code: codeMissing, msg: "apiVersion is missing", hint: "write apiVersion: " + apiVersion})
 	} else if version.text != apiVersion {
-		d.add(mistake{at: version.at, sort: "apiVersion", msg: fmt.Sprintf("apiVersion %s is not known", version.brief()), hint: "write apiVersion: " + apiVersion})
+		d.add(mistake{at: version.at, code: codeAPIVersion, msg: fmt.Sprintf("apiVersion %s is not known", version.brief()), hint: "write apiVersion: " + apiVersion})
 	}
 	if kind == nil {
-		d.at(n.at, "kind", "kind is missing")
+		d.at(n.at, codeMissing, "kind is missing")
 		return
 	}
 	switch known := append([]string{"Device", "Group", "Link", "DriftPolicy"}, d.kinds.names...); {
 	case kind.shape != text:
-		d.at(kind.at, "kind", "kind must be text, not %s", kind.shape)
+		d.at(kind.at, codeText, "kind must be text, not %s", kind.shape)
 	case kind.text == "Device":
 		d.device(n)
 	case kind.text == "Group":
@@ -144,11 +144,11 @@ func (d *decoder) document(n *node) {
 	case slices.Contains(d.kinds.names, kind.text):
 		d.request(n, kind.text)
 	case slices.Contains(laterKinds, kind.text):
-		d.at(kind.at, "unsupported", "kind %s is not supported by this version yet", kind.text)
+		d.at(kind.at, codeUnsupported, "kind %s is not supported by this version yet", kind.text)
 	case d.kinds.mayDefine(kind.text): // its file has a mistake of its own
 	default:
 		hint := didYouMean(kind.text, known)
-		d.add(mistake{at: kind.at, sort: "kind", msg: fmt.Sprintf("kind %q is not known: it is neither built in nor defined in kinds/*.cue", cut(kind.text, 64)), hint: hint})
+		d.add(mistake{at: kind.at, code: codeKindUnknown, msg: fmt.Sprintf("kind %q is not known: it is neither built in nor defined in kinds/*.cue", cut(kind.text, 64)), hint: hint})
 	}
 }
 
@@ -158,12 +158,12 @@ func (d *decoder) fields(n *node, what string, known ...string) bool {
 		return false
 	}
 	if n.shape != mapping {
-		d.at(n.at, "shape", "%s must be a mapping, not %s", what, n.shape)
+		d.at(n.at, codeShape, "%s must be a mapping, not %s", what, n.shape)
 		return false
 	}
 	for _, f := range n.fields {
 		if !slices.Contains(known, f.name) {
-			d.add(mistake{at: f.at, sort: "field", msg: fmt.Sprintf("%s has no field %q", what, cut(f.name, 64)), hint: didYouMean(f.name, known)})
+			d.add(mistake{at: f.at, code: codeField, msg: fmt.Sprintf("%s has no field %q", what, cut(f.name, 64)), hint: didYouMean(f.name, known)})
 		}
 	}
 	return true
@@ -178,9 +178,9 @@ func (d *decoder) text(n *node, what string) string {
 	case n.shape == text:
 		return n.text
 	case n.scalar() && n.shape != null:
-		d.add(mistake{at: n.at, sort: "text", msg: fmt.Sprintf("%s must be text; YAML reads %s as %s", what, n.brief(), n.shape), hint: fmt.Sprintf("quote it: %q", n.text)})
+		d.add(mistake{at: n.at, code: codeText, msg: fmt.Sprintf("%s must be text; YAML reads %s as %s", what, n.brief(), n.shape), hint: fmt.Sprintf("quote it: %q", n.text)})
 	default:
-		d.at(n.at, "text", "%s must be text, not %s", what, n.shape)
+		d.at(n.at, codeText, "%s must be text, not %s", what, n.shape)
 	}
 	return ""
 }
@@ -190,7 +190,7 @@ func (d *decoder) texts(n *node, what string) []entry {
 		return nil
 	}
 	if n.shape != sequence {
-		d.at(n.at, "shape", "%s must be a list, not %s", what, n.shape)
+		d.at(n.at, codeShape, "%s must be a list, not %s", what, n.shape)
 		return nil
 	}
 	var out []entry
@@ -198,7 +198,7 @@ func (d *decoder) texts(n *node, what string) []entry {
 		if t := d.text(item, "an entry of "+what); t != "" {
 			out = append(out, entry{t, item.at})
 		} else if item.shape == text {
-			d.at(item.at, "text", "an entry of %s is empty", what)
+			d.at(item.at, codeText, "an entry of %s is empty", what)
 		}
 	}
 	return out
@@ -210,7 +210,7 @@ func (d *decoder) mapped(n *node, what string) *node {
 		return nil
 	}
 	if n.shape != mapping {
-		d.at(n.at, "shape", "%s must be a mapping, not %s", what, n.shape)
+		d.at(n.at, codeShape, "%s must be a mapping, not %s", what, n.shape)
 		return nil
 	}
 	return n
@@ -229,22 +229,22 @@ func (d *decoder) metadata(n *node, kind string, labels bool) (string, place) {
 	d.fields(m, "metadata of a "+kind, known...)
 	nameNode := m.get("name")
 	if nameNode == nil {
-		d.at(n.at, "name", "metadata.name is missing")
+		d.at(n.at, codeMissing, "metadata.name is missing")
 		return "", n.at
 	}
 	name := d.text(nameNode, "metadata.name")
 	if name == "" {
 		if nameNode.shape == text {
-			d.at(nameNode.at, "name", "metadata.name is empty")
+			d.at(nameNode.at, codeName, "metadata.name is empty")
 		}
 		return "", nameNode.at
 	}
 	if !nameForm.MatchString(name) {
-		d.at(nameNode.at, "name", "name %q may hold letters, digits, '-', '_' and '.', begins and ends with a letter or digit, and has at most 63 characters", cut(name, 80))
+		d.at(nameNode.at, codeName, "name %q may hold letters, digits, '-', '_' and '.', begins and ends with a letter or digit, and has at most 63 characters", cut(name, 80))
 		return "", nameNode.at
 	}
 	if first, twice := d.names[kind+" "+name]; twice {
-		d.at(nameNode.at, "duplicate-name", "%s %q is defined twice: first at %s", kind, name, first)
+		d.at(nameNode.at, codeDuplicateName, "%s %q is defined twice: first at %s", kind, name, first)
 		return "", nameNode.at
 	}
 	d.names[kind+" "+name] = nameNode.at
@@ -257,7 +257,7 @@ func (d *decoder) labels(n *node) map[string]string {
 		return nil
 	}
 	if m.shape != mapping {
-		d.at(m.at, "shape", "labels must be a mapping, not %s", m.shape)
+		d.at(m.at, codeShape, "labels must be a mapping, not %s", m.shape)
 		return nil
 	}
 	out := make(map[string]string, len(m.fields))
@@ -265,9 +265,9 @@ func (d *decoder) labels(n *node) map[string]string {
 		value := d.text(f.value, "label "+f.name)
 		switch {
 		case !labelWord.MatchString(f.name):
-			d.at(f.at, "label", "label name %q may hold letters, digits, '-', '_', '.' and '/', at most 63", cut(f.name, 80))
+			d.at(f.at, codeLabel, "label name %q may hold letters, digits, '-', '_', '.' and '/', at most 63", cut(f.name, 80))
 		case value != "" && !labelWord.MatchString(value):
-			d.at(f.value.at, "label", "label value %q may hold letters, digits, '-', '_', '.' and '/', at most 63", cut(value, 80))
+			d.at(f.value.at, codeLabel, "label value %q may hold letters, digits, '-', '_', '.' and '/', at most 63", cut(value, 80))
 		default:
 			out[f.name] = value
 		}
@@ -282,13 +282,13 @@ func (d *decoder) device(n *node) {
 	dev.Labels = d.labels(n)
 	spec := n.get("spec")
 	if spec == nil {
-		d.at(n.at, "spec", "spec is missing")
+		d.at(n.at, codeMissing, "spec is missing")
 	}
 	known := []string{"address", "platform", "credentials", "manage", "adopt", "redundancy", "vars", "openconfig"}
 	d.fields(spec, "spec of a Device", append(known, laterDeviceFields...)...)
 	for _, later := range laterDeviceFields {
 		if v := spec.get(later); !v.empty() && v.text != "false" {
-			d.at(v.at, "unsupported", "%s is not supported by this version yet", later)
+			d.at(v.at, codeUnsupported, "%s is not supported by this version yet", later)
 		}
 	}
 	dev.Name = models.DeviceName(name)
@@ -296,7 +296,7 @@ func (d *decoder) device(n *node) {
 	dev.Platform = d.platform(spec.get("platform"))
 	dev.Credentials = d.text(spec.get("credentials"), "credentials")
 	if spec != nil && spec.get("credentials").empty() {
-		d.add(mistake{at: spec.at, sort: "credentials", msg: "credentials are missing", hint: "name an entry of the server's credentials"})
+		d.add(mistake{at: spec.at, code: codeMissing, msg: "credentials are missing", hint: "name an entry of the server's credentials"})
 	}
 	dev.ownManage = d.texts(spec.get("manage"), "manage")
 	dev.Adopt = d.adopt(spec.get("adopt"))
@@ -313,7 +313,7 @@ func (d *decoder) address(dev *deviceDoc, n, spec *node) {
 	dev.addressAt = dev.at
 	if a.empty() {
 		if spec != nil {
-			d.add(mistake{at: spec.at, sort: "address", msg: "address is missing", hint: "write host or host:port"})
+			d.add(mistake{at: spec.at, code: codeMissing, msg: "address is missing", hint: "write host or host:port"})
 		}
 		return
 	}
@@ -331,7 +331,7 @@ func (d *decoder) address(dev *deviceDoc, n, spec *node) {
 	}
 	number, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || number == 0 || !hostForm.MatchString(host) {
-		d.add(mistake{at: a.at, sort: "address", msg: fmt.Sprintf("address %q is not host:port", cut(s, 80)), hint: `for example "192.0.2.11:9339", "[2001:db8::1]:9339" or "leaf01.example.net"`})
+		d.add(mistake{at: a.at, code: codeAddress, msg: fmt.Sprintf("address %q is not host:port", cut(s, 80)), hint: `for example "192.0.2.11:9339", "[2001:db8::1]:9339" or "leaf01.example.net"`})
 		return
 	}
 	if ip, err := netip.ParseAddr(host); err == nil {
@@ -346,7 +346,7 @@ var hostForm = regexp.MustCompile(`^([A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-
 func (d *decoder) platform(n *node) string {
 	s := d.text(n, "platform")
 	if s != "" && s != defaultPlatform {
-		d.add(mistake{at: n.at, sort: "platform", msg: fmt.Sprintf("platform %q is not known", cut(s, 64)), hint: "known: " + defaultPlatform})
+		d.add(mistake{at: n.at, code: codePlatform, msg: fmt.Sprintf("platform %q is not known", cut(s, 64)), hint: "known: " + defaultPlatform})
 	}
 	return defaultPlatform
 }
@@ -357,7 +357,7 @@ func (d *decoder) adopt(n *node) models.Adopt {
 		return models.Adopt(s)
 	case "":
 	default:
-		d.add(mistake{at: n.at, sort: "adopt", msg: fmt.Sprintf("adopt %q is not known", cut(s, 64)), hint: "known: approve, auto"})
+		d.add(mistake{at: n.at, code: codeAdopt, msg: fmt.Sprintf("adopt %q is not known", cut(s, 64)), hint: "known: approve, auto"})
 	}
 	return models.AdoptApprove
 }
@@ -381,9 +381,9 @@ func (d *decoder) varValues(n *node) {
 	}
 	switch {
 	case n.shape == null:
-		d.add(mistake{at: n.at, sort: "null", msg: "a var needs a value", hint: `for empty text write ""`})
+		d.add(mistake{at: n.at, code: codeVarNull, msg: "a var needs a value", hint: `for empty text write ""`})
 	case n.shape == text && strings.Contains(n.text, "${"):
-		d.at(n.at, "var-reference", "a var holds no ${…}: references are replaced in openconfig alone")
+		d.at(n.at, codeVarReference, "a var holds no ${…}: references are replaced in openconfig alone")
 	case n.shape == integer && !plain.MatchString(n.text):
 		d.add(ambiguous(n))
 	}
@@ -408,7 +408,7 @@ func (d *decoder) integers(n *node) bool {
 // ambiguous is the mistake about an integer that YAML 1.1, YAML 1.2 and a
 // person's eye read differently.
 func ambiguous(n *node) mistake {
-	m := mistake{at: n.at, sort: "integer-form", msg: fmt.Sprintf("%s is an ambiguous integer", cut(n.text, 64))}
+	m := mistake{at: n.at, code: codeIntegerForm, msg: fmt.Sprintf("%s is an ambiguous integer", cut(n.text, 64))}
 	if v := n.number(); v != nil {
 		m.hint = fmt.Sprintf("write %s, or quote it for the text %q", v, n.text)
 	}
@@ -438,7 +438,7 @@ func (d *decoder) priority(n *node) int {
 	}
 	v, err := strconv.Atoi(n.text)
 	if n.shape != integer || !plain.MatchString(n.text) || err != nil || v < 0 || v > maxPriority {
-		d.at(n.at, "priority", "priority must be an integer from 0 to %d, not %s", maxPriority, n.brief())
+		d.at(n.at, codePriority, "priority must be an integer from 0 to %d, not %s", maxPriority, n.brief())
 		return 0
 	}
 	return v
@@ -448,7 +448,7 @@ func (d *decoder) priority(n *node) int {
 func (d *decoder) target(n *node) (t target, ok bool) {
 	f := n.get("for")
 	if f.empty() {
-		d.add(mistake{at: n.at, sort: "for", msg: "for is missing", hint: "write for: {selector: role=leaf} or for: {devices: [leaf01]}"})
+		d.add(mistake{at: n.at, code: codeMissing, msg: "for is missing", hint: "write for: {selector: role=leaf} or for: {devices: [leaf01]}"})
 		return t, false
 	}
 	if !d.fields(f, "for", "selector", "devices") {
@@ -458,13 +458,13 @@ func (d *decoder) target(n *node) (t target, ok bool) {
 	sel, devices := f.get("selector"), f.get("devices")
 	switch {
 	case sel != nil && devices != nil:
-		d.at(f.at, "for", "for takes a selector or devices, not both")
+		d.at(f.at, codeFor, "for takes a selector or devices, not both")
 		return t, false
 	case devices != nil:
 		t.at, t.named = devices.at, true
 		t.devices = d.texts(devices, "devices")
 		if devices.empty() {
-			d.at(devices.at, "for", "devices is empty")
+			d.at(devices.at, codeFor, "devices is empty")
 		}
 		return t, true
 	case sel != nil:
@@ -476,7 +476,7 @@ func (d *decoder) target(n *node) (t target, ok bool) {
 func (d *decoder) selector(n *node) (t target, ok bool) {
 	t.at = n.at
 	if n.shape == null {
-		d.at(n.at, "selector", `selector is empty: for every device write "*"`)
+		d.at(n.at, codeSelector, `selector is empty: for every device write "*"`)
 		return t, false
 	}
 	if n.shape != text {
@@ -492,7 +492,7 @@ func (d *decoder) selector(n *node) (t target, ok bool) {
 				at.column++
 			}
 		}
-		d.add(mistake{at: at, sort: "selector", msg: err.Error(), hint: "for example: role=leaf,site in (lon1,lon2),!legacy"})
+		d.add(mistake{at: at, code: codeSelector, msg: err.Error(), hint: "for example: role=leaf,site in (lon1,lon2),!legacy"})
 		return t, false
 	}
 	t.selector, t.source = s, n.text
@@ -504,7 +504,7 @@ func (d *decoder) link(n *node) {
 	name, at := d.metadata(n, "Link", false)
 	spec := n.get("spec")
 	if spec.empty() {
-		d.at(n.at, "spec", "spec is missing")
+		d.at(n.at, codeMissing, "spec is missing")
 		return
 	}
 	d.fields(spec, "spec of a Link", "a", "b")
@@ -518,14 +518,14 @@ func (d *decoder) link(n *node) {
 func (d *decoder) linkEnd(spec *node, end string) (linkEnd, bool) {
 	n := spec.get(end)
 	if n.empty() {
-		d.add(mistake{at: spec.at, sort: "link", msg: "end " + end + " is missing", hint: "write " + end + ": {device: leaf01, port: Ethernet1}"})
+		d.add(mistake{at: spec.at, code: codeMissing, msg: "end " + end + " is missing", hint: "write " + end + ": {device: leaf01, port: Ethernet1}"})
 		return linkEnd{}, false
 	}
 	d.fields(n, "end "+end+" of a Link", "device", "port", "vars")
 	device, port := n.get("device"), n.get("port")
 	for what, v := range map[string]*node{"device": device, "port": port} {
 		if v.empty() {
-			d.at(n.at, "link", "%s is missing", what)
+			d.at(n.at, codeMissing, "%s is missing", what)
 		}
 	}
 	e := linkEnd{device: models.DeviceName(d.text(device, "device")), port: d.text(port, "port"), vars: d.vars(n.get("vars"))}
@@ -550,11 +550,11 @@ func (d *decoder) policy(n *node) {
 	case models.DriftObserve, models.DriftAlert, models.DriftEnforce:
 	case "":
 		if mode == nil || mode.scalar() && mode.text == "" {
-			d.add(mistake{at: at, sort: "mode", msg: "mode is missing", hint: "known: alert, enforce, observe"})
+			d.add(mistake{at: at, code: codeMissing, msg: "mode is missing", hint: "known: alert, enforce, observe"})
 		}
 		ok = false
 	default:
-		d.add(mistake{at: mode.at, sort: "mode", msg: fmt.Sprintf("mode %q is not known", cut(mode.text, 64)), hint: didYouMean(mode.text, []string{"observe", "alert", "enforce"})})
+		d.add(mistake{at: mode.at, code: codeMode, msg: fmt.Sprintf("mode %q is not known", cut(mode.text, 64)), hint: didYouMean(mode.text, []string{"observe", "alert", "enforce"})})
 		ok = false
 	}
 	p.drift.After = d.enforce(spec.get("enforce"), p.drift.Mode)
@@ -569,11 +569,11 @@ func (d *decoder) enforce(n *node, mode models.DriftMode) time.Duration {
 	}
 	for _, later := range laterEnforce {
 		if v := n.get(later); !v.empty() {
-			d.at(v.at, "unsupported", "enforce.%s is not supported by this version yet", later)
+			d.at(v.at, codeUnsupported, "enforce.%s is not supported by this version yet", later)
 		}
 	}
 	if mode != models.DriftEnforce && mode != "" {
-		d.at(n.at, "enforce", "enforce belongs to mode enforce, not %s", mode)
+		d.at(n.at, codeEnforce, "enforce belongs to mode enforce, not %s", mode)
 	}
 	after := n.get("after")
 	if after == nil {
@@ -581,7 +581,7 @@ func (d *decoder) enforce(n *node, mode models.DriftMode) time.Duration {
 	}
 	v, err := time.ParseDuration(after.text)
 	if after.shape != text && after.text != "0" || err != nil || v < 0 {
-		d.add(mistake{at: after.at, sort: "duration", msg: fmt.Sprintf("after %s is not a duration", after.brief()), hint: "for example 30s or 5m"})
+		d.add(mistake{at: after.at, code: codeDuration, msg: fmt.Sprintf("after %s is not a duration", after.brief()), hint: "for example 30s or 5m"})
 		return 0
 	}
 	return v

@@ -63,7 +63,7 @@ func gather(ctx context.Context, tree fs.FS, l *ledger) (*sources, error) {
 		}
 		if d.Type()&fs.ModeSymlink != 0 {
 			l.add(mistake{
-				at: place{file: name}, sort: "symlink", msg: "is a symbolic link: the config repo may hold none",
+				at: place{file: name}, code: codeSymlink, msg: "is a symbolic link: the config repo may hold none",
 				hint: "put the file itself here, or list the link in " + ignoreFile,
 			})
 			return nil
@@ -73,11 +73,11 @@ func gather(ctx context.Context, tree fs.FS, l *ledger) (*sources, error) {
 			return nil
 		}
 		if !d.Type().IsRegular() {
-			l.at(place{file: name}, "irregular", "is not a regular file")
+			l.at(place{file: name}, codeIrregular, "is not a regular file")
 			return nil
 		}
 		if count++; count > maxFiles {
-			l.at(place{file: name}, "files", "is one file too many: a config repo may hold %d", maxFiles)
+			l.at(place{file: name}, codeFiles, "is one file too many: a config repo may hold %d", maxFiles)
 			return fs.SkipAll
 		}
 		data, ok, err := readFile(tree, name, l)
@@ -85,7 +85,7 @@ func gather(ctx context.Context, tree fs.FS, l *ledger) (*sources, error) {
 			return err
 		}
 		if total += len(data); total > maxTreeBytes {
-			l.at(place{file: name}, "files", "brings the config repo over %d MiB", maxTreeBytes>>20)
+			l.at(place{file: name}, codeFiles, "brings the config repo over %d MiB", maxTreeBytes>>20)
 			return fs.SkipAll
 		}
 		if ok {
@@ -110,10 +110,10 @@ func (s *sources) shelf(name string, l *ledger) *[]source {
 	case ext == ".cue" && dir == "kinds":
 		return &s.kinds
 	case ext == ".cue" && strings.HasPrefix(name, "kinds/"):
-		l.at(place{file: name}, "kind-folder", "is in a subfolder: kinds are read from kinds/*.cue alone")
+		l.at(place{file: name}, codeKindFolder, "is in a subfolder: kinds are read from kinds/*.cue alone")
 	case ext == ".cue" && strings.HasPrefix(name, "policies/"):
 		// Passing over a policy in silence would be worse than having none.
-		l.at(place{file: name}, "unsupported", "policies are not supported by this version yet")
+		l.at(place{file: name}, codeUnsupported, "policies are not supported by this version yet")
 	}
 	return nil
 }
@@ -124,7 +124,7 @@ func readFile(tree fs.FS, name string, l *ledger) (data []byte, ok bool, err err
 		return nil, false, fmt.Errorf("read %s: %w", name, err)
 	}
 	if info.Size() > maxFileBytes {
-		l.at(place{file: name}, "size", "is %d bytes: a file may have %d (1 MiB)", info.Size(), maxFileBytes)
+		l.at(place{file: name}, codeSize, "is %d bytes: a file may have %d (1 MiB)", info.Size(), maxFileBytes)
 		return nil, false, nil
 	}
 	data, err = fs.ReadFile(tree, name)
@@ -132,7 +132,7 @@ func readFile(tree fs.FS, name string, l *ledger) (data []byte, ok bool, err err
 		return nil, false, fmt.Errorf("read %s: %w", name, err)
 	}
 	if len(data) > maxFileBytes { // a file system may be wrong about sizes
-		l.at(place{file: name}, "size", "is %d bytes: a file may have %d (1 MiB)", len(data), maxFileBytes)
+		l.at(place{file: name}, codeSize, "is %d bytes: a file may have %d (1 MiB)", len(data), maxFileBytes)
 		return nil, false, nil
 	}
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
@@ -147,10 +147,10 @@ func isText(name string, data []byte, l *ledger) bool {
 		at := place{name, line, column}
 		switch {
 		case r == utf8.RuneError && n == 1:
-			l.at(at, "encoding", "byte 0x%02x is not UTF-8", data[i])
+			l.at(at, codeEncoding, "byte 0x%02x is not UTF-8", data[i])
 			return false
 		case r < ' ' && r != '\t' && r != '\n' && r != '\r', r >= 0x7f && r < 0xa0 && r != 0x85:
-			l.at(at, "control", "control character U+%04X", r)
+			l.at(at, codeControl, "control character U+%04X", r)
 			return false
 		}
 		i += n
@@ -204,7 +204,7 @@ func parseIgnore(text string, l *ledger) ignores {
 			g.parts = append([]string{"**"}, g.parts...)
 		}
 		if strings.Count(line, "**") > 3 || slices.ContainsFunc(g.parts, func(p string) bool { _, err := path.Match(p, ""); return err != nil || p == "" }) {
-			l.at(place{ignoreFile, number, 1}, "ignore", "%q is no pattern", line)
+			l.at(place{ignoreFile, number, 1}, codeIgnore, "%q is no pattern", line)
 			continue
 		}
 		out = append(out, g)

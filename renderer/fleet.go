@@ -60,7 +60,9 @@ func (f *fleet) mentioned(word string) bool {
 
 // groupAstray tells whether a mistake so far may have kept a group from a device.
 func (f *fleet) groupAstray(l *ledger) bool {
-	return slices.ContainsFunc(l.list, func(m mistake) bool { return f.groupFiles[m.at.file] && m.sort != "manage" })
+	return slices.ContainsFunc(l.list, func(m mistake) bool {
+		return f.groupFiles[m.at.file] && m.code != codeManage && m.code != codeManageMissing
+	})
 }
 
 // assemble resolves who is meant by whom.
@@ -103,7 +105,7 @@ func (f *fleet) inventory(d *decoder) map[models.DeviceName]*subject {
 	byAddress := make(map[string]*deviceDoc, len(d.devices))
 	for _, doc := range d.devices {
 		if first := byAddress[doc.Address]; first != nil && doc.Address != "" {
-			d.at(doc.addressAt, "duplicate-address", "%s has the address %s of %s: given at %s", doc.Name, doc.Address, first.Name, first.addressAt)
+			d.at(doc.addressAt, codeDuplicateAddress, "%s has the address %s of %s: given at %s", doc.Name, doc.Address, first.Name, first.addressAt)
 		} else {
 			byAddress[doc.Address] = doc
 		}
@@ -121,7 +123,7 @@ func (f *fleet) targets(l *ledger, t target, byName map[models.DeviceName]*subje
 	if t.named {
 		for i, e := range t.devices {
 			if slices.ContainsFunc(t.devices[:i], func(o entry) bool { return o.text == e.text }) {
-				l.at(e.at, "duplicate-device", "device %s is named twice", e.text)
+				l.at(e.at, codeDuplicateDevice, "device %s is named twice", e.text)
 				continue
 			}
 			if s := f.known(l, models.DeviceName(e.text), e.at, byName); s != nil {
@@ -136,7 +138,7 @@ func (f *fleet) targets(l *ledger, t target, byName map[models.DeviceName]*subje
 		}
 	}
 	if len(out) == 0 && !f.mentioned("Device") {
-		l.add(mistake{at: t.at, sort: "selector-empty", msg: fmt.Sprintf("selector %q matches no device", cut(t.source, 80)), hint: f.emptyHint(t.selector)})
+		l.add(mistake{at: t.at, code: codeSelectorEmpty, msg: fmt.Sprintf("selector %q matches no device", cut(t.source, 80)), hint: f.emptyHint(t.selector)})
 	}
 	return out
 }
@@ -182,7 +184,7 @@ func (f *fleet) known(l *ledger, name models.DeviceName, at place, byName map[mo
 		for n := range byName {
 			names = append(names, string(n))
 		}
-		l.add(mistake{at: at, sort: "device-unknown", msg: fmt.Sprintf("device %q is not known", cut(string(name), 64)), hint: didYouMean(string(name), names)})
+		l.add(mistake{at: at, code: codeDeviceUnknown, msg: fmt.Sprintf("device %q is not known", cut(string(name), 64)), hint: didYouMean(string(name), names)})
 	}
 	return s
 }
@@ -193,7 +195,7 @@ func (f *fleet) policy(l *ledger, s *subject, p *policyDoc) {
 		s.policy = p
 	case q.drift != p.drift:
 		l.add(mistake{
-			at: p.at, sort: "policy-tie", subject: q.name, device: s.Name,
+			at: p.at, code: codePolicyTie, subject: q.name, device: s.Name,
 			msg:  fmt.Sprintf("DriftPolicy %s says %s and DriftPolicy %s at %s says %s", p.name, modeText(p.drift), q.name, q.at, modeText(q.drift)),
 			hint: "let one of them leave the device out",
 		})
@@ -218,7 +220,7 @@ func (f *fleet) link(d *decoder, byName map[models.DeviceName]*subject) {
 		for _, e := range []linkEnd{l.a, l.b} {
 			p := port{e.device, e.port}
 			if first, twice := used[p]; twice {
-				d.at(e.portAt, "duplicate-port", "port %s of %s is the end of two links: first at %s", e.port, e.device, first)
+				d.at(e.portAt, codeDuplicatePort, "port %s of %s is the end of two links: first at %s", e.port, e.device, first)
 				continue
 			}
 			used[p] = e.portAt
@@ -272,7 +274,7 @@ func mergeGroupVars(groups []*groupDoc) groupVars {
 		for _, g := range groups[:n] {
 			level = overlay(level, g.vars, func(path string, base, over *node) {
 				out.clash = append(out.clash, mistake{
-					at: over.at, sort: "var-tie", subject: base.at.String(),
+					at: over.at, code: codeVarTie, subject: base.at.String(),
 					msg:  fmt.Sprintf("var %s is %s here and %s at %s, and both groups have priority %d", path, over.brief(), base.brief(), base.at, g.priority),
 					hint: "give one of the groups a higher priority",
 				})
@@ -299,7 +301,7 @@ func (f *fleet) manage(l *ledger, s *subject, scopes map[string]*tree.Scope, val
 			ok = err == nil
 			valid[e] = ok
 			if err != nil {
-				l.add(mistake{at: e.at, sort: "manage", msg: err.Error(), hint: "for example /interfaces/interface[name=Ethernet*]"})
+				l.add(mistake{at: e.at, code: codeManage, msg: err.Error(), hint: "for example /interfaces/interface[name=Ethernet*]"})
 			}
 		}
 		sound = sound && ok
@@ -309,7 +311,7 @@ func (f *fleet) manage(l *ledger, s *subject, scopes map[string]*tree.Scope, val
 	slices.Sort(s.Manage)
 	s.Manage = slices.Compact(s.Manage)
 	if !positive && !f.groupAstray(l) {
-		l.add(mistake{at: s.at, sort: "manage", msg: fmt.Sprintf("%s manages nothing: manage is missing", s.Name), hint: "list the paths that setpoint owns under manage, here or in a group"})
+		l.add(mistake{at: s.at, code: codeManageMissing, msg: fmt.Sprintf("%s manages nothing: manage is missing", s.Name), hint: "list the paths that setpoint owns under manage, here or in a group"})
 	}
 	if !sound || !positive {
 		return
@@ -318,7 +320,7 @@ func (f *fleet) manage(l *ledger, s *subject, scopes map[string]*tree.Scope, val
 	if scopes[id] == nil {
 		scope, err := tree.NewScope(f.schema, s.Manage)
 		if err != nil {
-			l.at(s.at, "manage", "%v", err)
+			l.at(s.at, codeManage, "%v", err)
 			return
 		}
 		scopes[id] = scope

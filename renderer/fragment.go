@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/setpoint-net/setpoint/models"
 	"github.com/setpoint-net/setpoint/models/tree"
 )
 
@@ -94,15 +95,15 @@ func (c *converter) convert(root *tree.Node) []byte {
 }
 
 // say reports a mistake about a value and leaves the value out.
-func (c *converter) say(n *node, at place, s *tree.Node, sort, msg, hint string) bool {
+func (c *converter) say(n *node, at place, s *tree.Node, code models.Code, msg, hint string) bool {
 	c.skip[n] = true
 	if !c.quiet {
-		m := mistake{at: at, sort: sort, path: c.pathOf(s), msg: msg, hint: hint}
+		m := mistake{at: at, code: code, path: c.pathOf(s), msg: msg, hint: hint}
 		if c.kind != "" {
 			m.msg = fmt.Sprintf("kind %s: %s: %s", c.kind, m.path, msg)
 		} else {
-			// One place, one sort: whatever each device makes of it is one mistake.
-			m.subject = sort
+			// One place, one code: whatever each device makes of it is one mistake.
+			m.subject = string(code)
 		}
 		c.told(m)
 	}
@@ -132,7 +133,7 @@ func (c *converter) resolved(n *node, s *tree.Node) (v *node, typed, ok bool) {
 			at.column++
 		}
 	}
-	return nil, false, c.say(n, at, s, err.sort, err.msg, err.hint)
+	return nil, false, c.say(n, at, s, err.code, err.msg, err.hint)
 }
 
 // value writes a member's or an entry's value; false leaves it out.
@@ -161,7 +162,7 @@ func (c *converter) container(n *node, s *tree.Node) bool {
 		if n.shape == null {
 			hint = "is what follows indented too little? an empty one is left out"
 		}
-		return c.say(n, n.at, s, "yang-shape", fmt.Sprintf("%s is a %s: it takes a mapping, not %s", s.Name, s.Kind, n.shape), hint)
+		return c.say(n, n.at, s, codeYANGShape, fmt.Sprintf("%s is a %s: it takes a mapping, not %s", s.Name, s.Kind, n.shape), hint)
 	}
 	c.out = append(c.out, '{')
 	c.members(n, s, nil)
@@ -187,7 +188,7 @@ func (c *converter) members(n *node, s *tree.Node, extra []field) {
 			continue
 		}
 		if slices.Contains(seen, child.Name) {
-			c.say(f.value, f.at, child, "duplicate-key", fmt.Sprintf("%s is given twice, with and without its module", child.Name), "")
+			c.say(f.value, f.at, child, codeDuplicateKey, fmt.Sprintf("%s is given twice, with and without its module", child.Name), "")
 			continue
 		}
 		seen = append(seen, child.Name)
@@ -245,7 +246,7 @@ func (c *converter) unknown(f field, s *tree.Node) {
 	} else if f.name == "state" {
 		hint = "state is what a device reports: only config can be asked for"
 	}
-	c.say(f.value, f.at, s, "yang-unknown", fmt.Sprintf("%s has no node %q", where, cut(f.name, 64)), hint)
+	c.say(f.value, f.at, s, codeYANGUnknown, fmt.Sprintf("%s has no node %q", where, cut(f.name, 64)), hint)
 }
 
 // keyFields are a list entry's keys that its config container repeats (OpenConfig
@@ -279,7 +280,7 @@ func (c *converter) list(n *node, s *tree.Node) bool {
 		if n.shape == mapping {
 			hint = "write each entry as an item: - " + s.Keys[0] + ": …"
 		}
-		return c.say(n, n.at, s, "yang-shape", fmt.Sprintf("%s is a list: it takes items, not %s", s.Name, n.shape), hint)
+		return c.say(n, n.at, s, codeYANGShape, fmt.Sprintf("%s is a list: it takes items, not %s", s.Name, n.shape), hint)
 	}
 	c.out = append(c.out, '[')
 	seen := make(map[string]place, len(n.items))
@@ -306,7 +307,7 @@ func (c *converter) list(n *node, s *tree.Node) bool {
 // entry itself has none, and the other way round.
 func (c *converter) entry(item, n *node, s *tree.Node, seen map[string]place) bool {
 	if n.shape != mapping {
-		return c.say(item, n.at, s, "yang-shape", fmt.Sprintf("an entry of %s takes a mapping, not %s", s.Name, n.shape), "")
+		return c.say(item, n.at, s, codeYANGShape, fmt.Sprintf("an entry of %s takes a mapping, not %s", s.Name, n.shape), "")
 	}
 	config := s.Child("config")
 	var inner *node
@@ -328,7 +329,7 @@ func (c *converter) entry(item, n *node, s *tree.Node, seen map[string]place) bo
 			}
 		}
 		if !ok {
-			return c.say(item, n.at, s, "yang-key", fmt.Sprintf("an entry of %s has no %s, which is its key", s.Name, key), "")
+			return c.say(item, n.at, s, codeYANGKey, fmt.Sprintf("an entry of %s has no %s, which is its key", s.Name, key), "")
 		}
 		v, _, ok := c.resolved(f.value, s.Child(key))
 		if !ok || c.skip[f.value] {
@@ -336,13 +337,13 @@ func (c *converter) entry(item, n *node, s *tree.Node, seen map[string]place) bo
 			return false
 		}
 		if !v.scalar() || v.shape == null {
-			return c.say(item, v.at, s, "yang-key", fmt.Sprintf("%s is a key: it takes one value, not %s", key, v.shape), "")
+			return c.say(item, v.at, s, codeYANGKey, fmt.Sprintf("%s is a key: it takes one value, not %s", key, v.shape), "")
 		}
 		fmt.Fprintf(&id, "%q ", v.text)
 		c.where[top].Keys = append(c.where[top].Keys, tree.KeyValue{Name: key, Value: v.text})
 	}
 	if first, twice := seen[id.String()]; twice {
-		return c.say(item, n.at, s, "yang-duplicate", fmt.Sprintf("%s has two entries with the key %s: first at %s", s.Name, strings.TrimSpace(id.String()), first), "")
+		return c.say(item, n.at, s, codeYANGDuplicate, fmt.Sprintf("%s has two entries with the key %s: first at %s", s.Name, strings.TrimSpace(id.String()), first), "")
 	}
 	seen[id.String()] = n.at
 	c.out = append(c.out, '{')
@@ -365,7 +366,7 @@ func (c *converter) entry(item, n *node, s *tree.Node, seen map[string]place) bo
 
 func (c *converter) leafList(n *node, s *tree.Node) bool {
 	if n.shape != sequence {
-		return c.say(n, n.at, s, "yang-shape", fmt.Sprintf("%s is a leaf-list: it takes a list of values, not %s", s.Name, n.shape), "write ["+n.text+"]")
+		return c.say(n, n.at, s, codeYANGShape, fmt.Sprintf("%s is a leaf-list: it takes a list of values, not %s", s.Name, n.shape), "write ["+n.text+"]")
 	}
 	c.out = append(c.out, '[')
 	for _, item := range n.items {
@@ -387,7 +388,7 @@ func (c *converter) leaf(n *node, s *tree.Node, typed bool) bool {
 		return false
 	}
 	if !n.scalar() || n.shape == null {
-		return c.say(n, n.at, s, "yang-shape", fmt.Sprintf("%s takes one value, not %s", s.Name, n.shape), "")
+		return c.say(n, n.at, s, codeYANGShape, fmt.Sprintf("%s takes one value, not %s", s.Name, n.shape), "")
 	}
 	form, why := formOf(n, s.Type.Final, typed)
 	switch form {
@@ -399,7 +400,7 @@ func (c *converter) leaf(n *node, s *tree.Node, typed bool) bool {
 		c.out = append(c.out, strings.ToLower(n.text)...)
 	default:
 		hint := why.hint
-		return c.say(n, n.at, s, why.sort, s.Name+": "+why.msg, hint)
+		return c.say(n, n.at, s, why.code, s.Name+": "+why.msg, hint)
 	}
 	return true
 }
@@ -431,19 +432,19 @@ func formOf(n *node, t *tree.Type, typed bool) (form, mistake) {
 		if n.shape == boolean || typed && (n.text == "true" || n.text == "false") {
 			return asLower, mistake{}
 		}
-		return refused, mistake{sort: "yang-type", msg: fmt.Sprintf("%s is not true or false", n.brief()), hint: yesNo(n.text)}
+		return refused, mistake{code: codeYANGType, msg: fmt.Sprintf("%s is not true or false", n.brief()), hint: yesNo(n.text)}
 	case tree.Decimal64:
 		if decimalForm.MatchString(n.text) {
 			return asIs, mistake{}
 		}
-		return refused, mistake{sort: "yang-type", msg: fmt.Sprintf("%s is not a decimal number", n.brief())}
+		return refused, mistake{code: codeYANGType, msg: fmt.Sprintf("%s is not a decimal number", n.brief())}
 	case tree.Enumeration, tree.Identityref:
 		return asText, mistake{} // a name is a name, also one that YAML takes for a boolean
 	}
 	if n.shape == text || typed {
 		return asText, mistake{}
 	}
-	return refused, mistake{sort: "yang-type", msg: fmt.Sprintf("%s is text in YANG (%s), and YAML reads it as %s", n.brief(), t.Name, n.shape), hint: fmt.Sprintf("quote it: %q", n.text)}
+	return refused, mistake{code: codeYANGType, msg: fmt.Sprintf("%s is text in YANG (%s), and YAML reads it as %s", n.brief(), t.Name, n.shape), hint: fmt.Sprintf("quote it: %q", n.text)}
 }
 
 func integerForm(n *node, t *tree.Type, typed bool) (form, mistake) {
@@ -455,7 +456,7 @@ func integerForm(n *node, t *tree.Type, typed bool) (form, mistake) {
 	case n.shape == text && plain.MatchString(n.text) && (typed || t.Kind == tree.Int64 || t.Kind == tree.Uint64):
 		return asIs, mistake{}
 	}
-	m := mistake{sort: "yang-type", msg: fmt.Sprintf("%s is not a whole number (%s)", n.brief(), t.Name)}
+	m := mistake{code: codeYANGType, msg: fmt.Sprintf("%s is not a whole number (%s)", n.brief(), t.Name)}
 	if n.shape == text && plain.MatchString(n.text) {
 		m.hint = "leave out the quotes: " + n.text
 	}
@@ -484,7 +485,7 @@ func unionForm(n *node, t *tree.Type, typed bool) (form, mistake) {
 	case typed, slices.ContainsFunc(names, func(m *tree.Type) bool { return slices.Contains(m.Enum, n.text) }):
 		return asText, mistake{}
 	}
-	return refused, mistake{sort: "yang-type", msg: fmt.Sprintf("%s fits %s only as text, and YAML reads it as %s", n.brief(), t.Name, n.shape), hint: fmt.Sprintf("quote it: %q", n.text)}
+	return refused, mistake{code: codeYANGType, msg: fmt.Sprintf("%s fits %s only as text, and YAML reads it as %s", n.brief(), t.Name, n.shape), hint: fmt.Sprintf("quote it: %q", n.text)}
 }
 
 // flatten is a union's members, those of its unions included.
@@ -540,7 +541,7 @@ func (c *converter) refuse(err error) bool {
 		tell := func() {
 			s := deepest(c.schema, e.Path)
 			c.quiet, c.where = false, e.Path
-			c.say(spot.node, spot.at, s, "yang-value", s.Name+": "+e.Msg, "")
+			c.say(spot.node, spot.at, s, codeYANGValue, s.Name+": "+e.Msg, "")
 			c.quiet, c.where = true, nil
 		}
 		if spot.whole && !strings.HasPrefix(e.Msg, "an entry without its key") {

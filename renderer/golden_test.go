@@ -109,7 +109,7 @@ func line(m models.Mistake) string {
 	if m.Column > 0 {
 		s += fmt.Sprintf(":%d", m.Column)
 	}
-	s += ": " + m.Message
+	s += ": " + m.Message + " [" + string(m.Code) + "]"
 	if m.Path != "" {
 		s += "\n    at " + m.Path
 	}

@@ -69,11 +69,11 @@ func loadKinds(files []source, l *ledger) *kinds {
 		k.names = append(k.names, name)
 		at := cuePlace(def.Pos(), files[0].name)
 		if slices.Contains([]string{"Device", "Group", "Link", "DriftPolicy"}, name) || slices.Contains(laterKinds, name) {
-			l.at(at, "kind-name", "kind #%s has the name of one of setpoint's own documents", name)
+			l.at(at, codeKindName, "kind #%s has the name of one of setpoint's own documents", name)
 		}
 		for _, part := range []string{"spec", "device"} {
 			if !def.LookupPath(cue.ParsePath(part)).Exists() {
-				l.add(mistake{at: at, sort: "kind-shape", msg: fmt.Sprintf("kind #%s has no %s", name, part), hint: "a kind is #Name: {spec: {…}, device: {…}, openconfig: {…}}"})
+				l.add(mistake{at: at, code: codeKindShape, msg: fmt.Sprintf("kind #%s has no %s", name, part), hint: "a kind is #Name: {spec: {…}, device: {…}, openconfig: {…}}"})
 				k.broken = true
 			}
 		}
@@ -93,14 +93,14 @@ func checkFile(f *ast.File, name string, l *ledger) bool {
 	ok := true
 	if pkg := f.PackageName(); pkg != "kinds" {
 		ok = false
-		l.add(mistake{at: place{name, 1, 1}, sort: "kind-package", msg: fmt.Sprintf("package is %q", pkg), hint: "begin the file with: package kinds"})
+		l.add(mistake{at: place{name, 1, 1}, code: codeKindPackage, msg: fmt.Sprintf("package is %q", pkg), hint: "begin the file with: package kinds"})
 	}
 	for spec := range f.ImportSpecs() {
 		path, err := strconv.Unquote(spec.Path.Value)
 		first, _, _ := strings.Cut(path, "/")
 		if err != nil || strings.ContainsAny(first, ".:@") || first == "tool" {
 			ok = false
-			l.add(mistake{at: cuePlace(spec.Pos(), name), sort: "kind-import", msg: fmt.Sprintf("import of %s: a kind may import CUE's own packages alone", spec.Path.Value), hint: "such as strings, list, net, math, strconv, regexp"})
+			l.add(mistake{at: cuePlace(spec.Pos(), name), code: codeKindImport, msg: fmt.Sprintf("import of %s: a kind may import CUE's own packages alone", spec.Path.Value), hint: "such as strings, list, net, math, strconv, regexp"})
 		}
 	}
 	return ok
@@ -136,7 +136,7 @@ func cueMistakes(err error, file string, l *ledger) bool {
 				break
 			}
 		}
-		l.at(at, "cue", "%s", cueText(e))
+		l.at(at, codeKindSyntax, "%s", cueText(e))
 	}
 	return err != nil
 }
@@ -225,7 +225,7 @@ func (e *evaluator) evaluate(r *requestDoc, name models.DeviceName, device map[s
 		// CUE panics on some inputs that it should refuse. The documents come
 		// from outside: that is their mistake, not the end of the service.
 		if p := recover(); p != nil {
-			q.add(r.specAt, "kind-crash", fmt.Sprintf("kind %s can't be evaluated: CUE gave up: %s", r.kind, cut(fmt.Sprint(p), 200)), "")
+			q.add(r.specAt, codeKindCrash, fmt.Sprintf("kind %s can't be evaluated: CUE gave up: %s", r.kind, cut(fmt.Sprint(p), 200)), "")
 			out, list = nil, q.mistakes
 			e.used = recycleAfter
 		}
@@ -257,7 +257,7 @@ func (e *evaluator) evaluate(r *requestDoc, name models.DeviceName, device map[s
 		return nil, q.mistakes
 	}
 	if len(data) > maxKindBytes {
-		q.add(r.specAt, "kind-size", fmt.Sprintf("kind %s brings forth %d bytes: one document may bring %d to a device", r.kind, len(data), maxKindBytes), "")
+		q.add(r.specAt, codeKindSize, fmt.Sprintf("kind %s brings forth %d bytes: one document may bring %d to a device", r.kind, len(data), maxKindBytes), "")
 		return nil, q.mistakes
 	}
 	out, err = fromJSON(data, r.specAt)
@@ -275,8 +275,8 @@ type question struct {
 	mistakes []mistake
 }
 
-func (q *question) add(at place, sort, msg, hint string) {
-	q.mistakes = append(q.mistakes, mistake{at: at, sort: sort, msg: msg, hint: hint, device: q.device})
+func (q *question) add(at place, code models.Code, msg, hint string) {
+	q.mistakes = append(q.mistakes, mistake{at: at, code: code, msg: msg, hint: hint, device: q.device})
 }
 
 // unknown finds the fields of a spec that its kind does not have. CUE reports
@@ -288,7 +288,7 @@ func (q *question) unknown(v cue.Value, n *node, path string) {
 	for _, f := range n.fields {
 		if v.IncompleteKind() == cue.StructKind && !v.Allows(cue.Str(f.name)) {
 			hint := didYouMean(f.name, fieldNames(v))
-			q.mistakes = append(q.mistakes, mistake{at: f.at, sort: "spec-field", msg: fmt.Sprintf("%s of kind %s has no field %q", path, q.request.kind, cut(f.name, 64)), hint: hint})
+			q.mistakes = append(q.mistakes, mistake{at: f.at, code: codeSpecField, msg: fmt.Sprintf("%s of kind %s has no field %q", path, q.request.kind, cut(f.name, 64)), hint: hint})
 			continue
 		}
 		q.unknown(v.LookupPath(cue.MakePath(cue.Str(f.name).Optional())), f.value, path+"."+f.name)
@@ -366,7 +366,7 @@ func wantedBy(e errors.Error, given string) string {
 
 func (q *question) one(path []string, msg string, e errors.Error) {
 	r := q.request
-	at, where, sort := r.specAt, strings.Join(path, "."), "kind"
+	at, where, code := r.specAt, strings.Join(path, "."), codeKindFailed
 	if len(path) == 0 {
 		path = []string{""}
 	}
@@ -380,7 +380,7 @@ func (q *question) one(path []string, msg string, e errors.Error) {
 	hint := ""
 	switch path[0] {
 	case "spec":
-		sort = "spec"
+		code = codeSpec
 		n, missing := descend(r.spec, path[1:])
 		if n != nil {
 			at = n.at
@@ -392,7 +392,7 @@ func (q *question) one(path []string, msg string, e errors.Error) {
 			msg = n.brief() + " " + msg
 		}
 	case "device":
-		sort = "kind-device"
+		code = codeKindDevice
 		hint = fieldDoc(q.kind, path)
 		if strings.Contains(msg, "incomplete value") {
 			msg = fmt.Sprintf("the device has none, and the kind needs it: %s", strings.TrimPrefix(msg, "incomplete value "))
@@ -400,7 +400,7 @@ func (q *question) one(path []string, msg string, e errors.Error) {
 		}
 	default:
 		if n := quotedBy(r.spec, msg); n != nil {
-			at, sort = n.at, "spec"
+			at, code = n.at, codeSpec
 		}
 		where = ""
 	}
@@ -410,7 +410,7 @@ func (q *question) one(path []string, msg string, e errors.Error) {
 	if where != "" {
 		where += ": "
 	}
-	q.add(at, sort, fmt.Sprintf("kind %s: %s%s%s", r.kind, where, msg, kindAt), hint)
+	q.add(at, code, fmt.Sprintf("kind %s: %s%s%s", r.kind, where, msg, kindAt), hint)
 }
 
 // fieldDoc is what a kind says of a field, or of the list that it is an item of,

@@ -38,12 +38,12 @@ func (p place) compare(q place) int {
 
 // mistake is one thing wrong, before mistakes that many devices share are
 // folded into one. Two mistakes are the same when they stand at one place and
-// have the same sort and the same subject.
+// have the same code and the same subject.
 type mistake struct {
 	at      place
-	sort    string // what rule is broken: a stable word
-	subject string // tells apart two mistakes of one sort at one place
-	path    string // the YANG path, where there is one
+	code    models.Code // what rule is broken
+	subject string      // tells apart two mistakes of one code at one place
+	path    string      // the YANG path, where there is one
 	msg     string
 	hint    string
 	device  models.DeviceName // the device it shows on; "" when it is about the document alone
@@ -55,8 +55,8 @@ type ledger struct{ list []mistake }
 func (l *ledger) add(m mistake) { l.list = append(l.list, m) }
 
 // at records a mistake about a document.
-func (l *ledger) at(at place, sort, format string, args ...any) {
-	l.add(mistake{at: at, sort: sort, msg: fmt.Sprintf(format, args...)})
+func (l *ledger) at(at place, code models.Code, format string, args ...any) {
+	l.add(mistake{at: at, code: code, msg: fmt.Sprintf(format, args...)})
 }
 
 // settle folds, sorts and caps mistakes. The order they came in must be the
@@ -64,8 +64,9 @@ func (l *ledger) at(at place, sort, format string, args ...any) {
 // which device a folded mistake names.
 func settle(list []mistake) []models.Mistake {
 	type key struct {
-		at            place
-		sort, subject string
+		at      place
+		code    models.Code
+		subject string
 	}
 	type folded struct {
 		mistake
@@ -74,7 +75,7 @@ func settle(list []mistake) []models.Mistake {
 	seen := make(map[key]*folded)
 	var order []*folded
 	for _, m := range list {
-		k := key{m.at, m.sort, m.subject}
+		k := key{m.at, m.code, m.subject}
 		if m.subject == "" {
 			k.subject = m.msg
 		}
@@ -96,7 +97,7 @@ func settle(list []mistake) []models.Mistake {
 	for i, f := range order {
 		if i == maxMistakes {
 			out = append(out, models.Mistake{
-				File: f.at.file, Line: f.at.line, Column: f.at.column,
+				File: f.at.file, Line: f.at.line, Column: f.at.column, Code: codeMore,
 				Message: fmt.Sprintf("and %d more mistakes, from here on", len(order)-maxMistakes),
 			})
 			break
@@ -109,7 +110,7 @@ func settle(list []mistake) []models.Mistake {
 			msg += fmt.Sprintf(" (on %s and %d more)", f.devices[0], n-1)
 		}
 		out = append(out, models.Mistake{
-			File: f.at.file, Line: f.at.line, Column: f.at.column,
+			File: f.at.file, Line: f.at.line, Column: f.at.column, Code: f.code,
 			Path: f.path, Message: msg, Hint: f.hint,
 		})
 	}

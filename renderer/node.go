@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/setpoint-net/setpoint/models"
 )
 
 const (
@@ -166,9 +168,9 @@ type reader struct {
 func (r *reader) place(y *yaml.Node) place { return place{r.file, y.Line, y.Column} }
 
 // stop reports a limit and ends the reading of this document.
-func (r *reader) stop(y *yaml.Node, sort, format string, args ...any) *node {
+func (r *reader) stop(y *yaml.Node, code models.Code, format string, args ...any) *node {
 	if !r.stopped {
-		r.ledger.at(r.place(y), sort, format, args...)
+		r.ledger.at(r.place(y), code, format, args...)
 	}
 	r.stopped = true
 	return nil
@@ -180,14 +182,14 @@ func (r *reader) read(y *yaml.Node, depth int) *node {
 		return nil
 	}
 	if depth > maxDepth {
-		return r.stop(y, "depth", "is nested more than %d deep", maxDepth)
+		return r.stop(y, codeDepth, "is nested more than %d deep", maxDepth)
 	}
 	if r.values++; r.values > maxDocument {
-		return r.stop(y, "values", "document holds more than %d values", maxDocument)
+		return r.stop(y, codeValues, "document holds more than %d values", maxDocument)
 	}
 	if r.inAlias > 0 {
 		if r.aliased++; r.aliased > maxAliased {
-			return r.stop(y, "aliases", "aliases repeat more than %d values", maxAliased)
+			return r.stop(y, codeAliases, "aliases repeat more than %d values", maxAliased)
 		}
 	}
 	switch y.Kind {
@@ -211,7 +213,7 @@ func (r *reader) read(y *yaml.Node, depth int) *node {
 
 func (r *reader) alias(y *yaml.Node, read func(*yaml.Node) *node) *node {
 	if r.open[y.Alias] {
-		return r.stop(y, "aliases", "alias *%s is inside the value it repeats", y.Value)
+		return r.stop(y, codeAliases, "alias *%s is inside the value it repeats", y.Value)
 	}
 	r.open[y.Alias] = true
 	r.inAlias++
@@ -234,12 +236,12 @@ func (r *reader) mapping(n *node, y *yaml.Node, depth int) {
 			k = k.Alias
 		}
 		if k.Kind != yaml.ScalarNode || k.ShortTag() == "!!null" {
-			r.ledger.at(r.place(y.Content[i]), "key", "a key must be text")
+			r.ledger.at(r.place(y.Content[i]), codeKey, "a key must be text")
 			continue
 		}
 		at := r.place(y.Content[i])
 		if first, twice := seen[k.Value]; twice {
-			r.ledger.at(at, "duplicate-key", "key %q is given twice: first at line %d", k.Value, first.line)
+			r.ledger.at(at, codeDuplicateKey, "key %q is given twice: first at line %d", k.Value, first.line)
 			continue
 		}
 		seen[k.Value] = at
@@ -265,7 +267,7 @@ func (r *reader) merge(n *node, y *yaml.Node, depth int) {
 			return
 		}
 		if m.shape != mapping {
-			r.ledger.at(r.place(one), "merge", "<< takes a mapping or a list of mappings, not %s", m.shape)
+			r.ledger.at(r.place(one), codeMerge, "<< takes a mapping or a list of mappings, not %s", m.shape)
 			continue
 		}
 		for _, f := range m.fields {
@@ -290,11 +292,11 @@ func (r *reader) scalar(y *yaml.Node) *node {
 	case "!!null":
 		n.shape = null
 	default:
-		r.ledger.at(n.at, "tag", "tag %s is not known here", tag)
+		r.ledger.at(n.at, codeTag, "tag %s is not known here", tag)
 		n.shape = text
 	}
 	if y.Style&yaml.TaggedStyle != 0 && n.shape != text {
-		r.ledger.at(n.at, "tag", "tag %s is not known here", y.Tag)
+		r.ledger.at(n.at, codeTag, "tag %s is not known here", y.Tag)
 		n.shape = text
 	}
 	return n
@@ -321,11 +323,11 @@ func syntaxMistake(src source, err error, l *ledger) {
 	line := strings.TrimRight(string(lines[bad]), "\r\n")
 	indent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]
 	m := mistake{
-		at: place{src.name, bad + 1, len(indent) + 1}, sort: "syntax",
+		at: place{src.name, bad + 1, len(indent) + 1}, code: codeSyntax,
 		msg: "is not YAML: " + yamlLine.ReplaceAllString(err.Error(), ""),
 	}
 	if tab := strings.IndexByte(indent, '\t'); tab >= 0 {
-		m.at.column, m.msg, m.hint = tab+1, "a tab indents this line", "YAML indents with spaces alone"
+		m.code, m.at.column, m.msg, m.hint = codeTab, tab+1, "a tab indents this line", "YAML indents with spaces alone"
 	} else if strings.Contains(m.msg, "mapping values are not allowed") {
 		m.hint = "is the indentation right? text that holds \": \" needs quotes"
 	} else if strings.Contains(m.msg, "did not find expected key") {

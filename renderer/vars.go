@@ -72,7 +72,7 @@ func refersWithin(n *node) bool {
 // text.
 type referenceError struct {
 	offset    int
-	sort      string
+	code      models.Code
 	msg, hint string
 }
 
@@ -107,11 +107,11 @@ func (s *scope) resolve(n *node) (*node, *referenceError) {
 		b.WriteString(rest[:i])
 		end := strings.IndexByte(rest[i:], '}')
 		if end < 0 {
-			return nil, &referenceError{offset + i, "reference", "${ has no closing }", `for a literal "${" write "$${"`}
+			return nil, &referenceError{offset + i, codeReference, "${ has no closing }", `for a literal "${" write "$${"`}
 		}
 		v, err := s.lookup(rest[i+2 : i+end])
 		if err == nil && !v.scalar() {
-			err = &referenceError{0, "reference", fmt.Sprintf("${%s} is %s: it can't stand inside text", rest[i+2:i+end], v.shape), ""}
+			err = &referenceError{0, codeReference, fmt.Sprintf("${%s} is %s: it can't stand inside text", rest[i+2:i+end], v.shape), ""}
 		}
 		if err != nil {
 			err.offset = offset + i
@@ -146,12 +146,12 @@ func (s *scope) lookup(ref string) (*node, *referenceError) {
 		for k := range s.labels {
 			names = append(names, k)
 		}
-		return nil, &referenceError{0, "label-unknown", fmt.Sprintf("${%s}: there is no label %q", cut(ref, 64), cut(key, 64)), didYouMean(key, names)}
+		return nil, &referenceError{0, codeLabelUnknown, fmt.Sprintf("${%s}: there is no label %q", cut(ref, 64), cut(key, 64)), didYouMean(key, names)}
 	}
 	if key, ok := strings.CutPrefix(ref, "vars."); ok {
 		return s.variable(ref, key)
 	}
-	return nil, &referenceError{0, "reference", fmt.Sprintf("${%s} is no reference", cut(ref, 64)), `known: ${name}, ${labels.x}, ${vars.x}; for a literal "${" write "$${"`}
+	return nil, &referenceError{0, codeReference, fmt.Sprintf("${%s} is no reference", cut(ref, 64)), `known: ${name}, ${labels.x}, ${vars.x}; for a literal "${" write "$${"`}
 }
 
 func (s *scope) variable(ref, key string) (*node, *referenceError) {
@@ -165,7 +165,7 @@ func (s *scope) variable(ref, key string) (*node, *referenceError) {
 					names = append(names, f.name)
 				}
 			}
-			return nil, &referenceError{0, "var-unknown", fmt.Sprintf("${%s}: there is no var %q", cut(ref, 64), cut(part, 64)), didYouMean(part, names)}
+			return nil, &referenceError{0, codeVarUnknown, fmt.Sprintf("${%s}: there is no var %q", cut(ref, 64), cut(part, 64)), didYouMean(part, names)}
 		}
 		v = next
 	}

@@ -114,7 +114,7 @@ func writeMistakes(w io.Writer, ms []models.Mistake) {
 	files := map[string]bool{}
 	for _, m := range ms {
 		files[m.File] = true
-		fmt.Fprintf(w, "%s %s\n", t.bold(place(m)), text(m))
+		fmt.Fprintf(w, "%s %s %s\n", t.bold(place(m)), text(m), t.dim("["+string(m.Code)+"]"))
 		if m.Hint != "" {
 			fmt.Fprintf(w, "  %s %s\n", t.dim("hint:"), m.Hint)
 		}

@@ -1,0 +1,133 @@
+package renderer
+
+import (
+	"go/ast"
+	"go/constant"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/setpoint-net/setpoint/models"
+)
+
+// lack are the codes that still await a golden case.
+var lack = []models.Code{codeFiles, codeIrregular, codeKindCrash, codeKindSize, codeMore, codeSize, codeValues}
+
+// A code that is written as a literal, made up at run time or missing from the
+// table would be one that nobody finds in docs/errors.md.
+func TestEveryCodeIsInTheTable(t *testing.T) {
+	fset := token.NewFileSet()
+	info := &types.Info{Types: make(map[ast.Expr]types.TypeAndValue), Uses: make(map[*ast.Ident]types.Object), Defs: make(map[*ast.Ident]types.Object)}
+	sources := goFiles(t, fset, ".")
+	pkg := typed(t, fset, "renderer", sources, info)
+	declared, used := make(map[types.Object]bool), make(map[types.Object]bool)
+	for id, o := range info.Defs {
+		if c, ok := o.(*types.Const); ok && isCode(c.Type()) {
+			declared[o] = true
+			if file := filepath.Base(fset.Position(id.Pos()).Filename); file != "code.go" {
+				t.Errorf("%s: code %s is declared beside code.go", fset.Position(id.Pos()), c.Name())
+			}
+			if code := models.Code(constant.StringVal(c.Val())); codes[code] == "" {
+				t.Errorf("code %q is not in the table", code)
+			}
+		}
+	}
+	if len(declared) != len(codes) || len(codes) < 70 {
+		t.Errorf("%d codes are declared, %d in the table", len(declared), len(codes))
+	}
+	for id, o := range info.Uses {
+		used[o] = used[o] || declared[o] && filepath.Base(fset.Position(id.Pos()).Filename) != "code.go"
+	}
+	for o := range declared {
+		if !used[o] {
+			t.Errorf("%s is used nowhere", o.Name())
+		}
+	}
+	for e, tv := range info.Types {
+		at := fset.Position(e.Pos())
+		if lit, ok := e.(*ast.BasicLit); ok && isCode(tv.Type) && filepath.Base(at.Filename) != "code.go" {
+			t.Errorf("%s: %s is written as a literal: declare it in code.go", at, lit.Value)
+		}
+		if call, ok := e.(*ast.CallExpr); ok && len(call.Args) == 1 && info.Types[call.Fun].IsType() && isCode(info.Types[call.Fun].Type) {
+			t.Errorf("%s: a code is made up: declare it in code.go", at)
+		}
+	}
+	if pkg.Scope().Lookup("codeTie") == nil {
+		t.Error("the package was not looked at")
+	}
+}
+
+func isCode(t types.Type) bool {
+	n, ok := t.(*types.Named)
+	return ok && n.Obj().Name() == "Code" && n.Obj().Pkg().Path() == "github.com/setpoint-net/setpoint/models"
+}
+
+func goFiles(t *testing.T, fset *token.FileSet, dir string) []*ast.File {
+	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []*ast.File
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(fset, name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// typed finds the types of a package. Of what it imports only models is looked
+// into: what that leaves open has no part in codes.
+func typed(t *testing.T, fset *token.FileSet, name string, files []*ast.File, info *types.Info) *types.Package {
+	conf := types.Config{Error: func(error) {}, Importer: importer(func(path string) (*types.Package, error) {
+		if path != "github.com/setpoint-net/setpoint/models" {
+			return nil, os.ErrNotExist
+		}
+		return typed(t, fset, path, goFiles(t, fset, "../models"), nil), nil
+	})}
+	pkg, _ := conf.Check(name, fset, files, info)
+	return pkg
+}
+
+type importer func(string) (*types.Package, error)
+
+func (i importer) Import(path string) (*types.Package, error) { return i(path) }
+
+// What a golden case wants ends, on a mistake's line, with its code.
+func TestEveryCodeHasACase(t *testing.T) {
+	names, err := filepath.Glob("testdata/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := make(map[models.Code]bool)
+	for _, name := range names {
+		for _, m := range regexp.MustCompile(`(?m)^\S.* \[([a-z-]+)\]$`).FindAllStringSubmatch(read(t, name), -1) {
+			seen[models.Code(m[1])] = true
+		}
+	}
+	for _, code := range slices.Sorted(maps.Keys(codes)) {
+		if !seen[code] && !slices.Contains(lack, code) {
+			t.Errorf("no golden case brings forth %s", code)
+		}
+	}
+}
+
+func read(t *testing.T, name string) string {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
