@@ -26,10 +26,21 @@ type Device struct {
 	Hash   models.Hash // of Config
 }
 
+// Renderer renders config repos. Its zero value is ready: kinds are then evaluated
+// in this process. It is safe for concurrent use; its fields are set before the
+// first call and not changed after. What it keeps between calls saves work and
+// never changes a byte of what comes out.
+type Renderer struct{}
+
+// Render renders a config repo with a Renderer of its own.
+func Render(ctx context.Context, repo fs.FS) (*Result, error) {
+	return new(Renderer).Render(ctx, repo)
+}
+
 // Render renders a config repo. The error is one of reading the tree, or ctx's;
 // whatever the repo's authors can mend is in Result.Mistakes. Kinds run inside
 // this call, and a kind that doesn't end can't be cancelled by ctx.
-func Render(ctx context.Context, repo fs.FS) (*Result, error) {
+func (r *Renderer) Render(ctx context.Context, repo fs.FS) (*Result, error) {
 	l := &ledger{}
 	src, err := gather(ctx, repo, l)
 	if err != nil {
@@ -65,11 +76,11 @@ func Render(ctx context.Context, repo fs.FS) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Result{Mistakes: settle(append(l.list, mistakes...)), Files: len(src.yaml) + len(src.kinds)}
-	if len(r.Mistakes) == 0 {
-		r.Devices = devices
+	out := &Result{Mistakes: settle(append(l.list, mistakes...)), Files: len(src.yaml) + len(src.kinds)}
+	if len(out.Mistakes) == 0 {
+		out.Devices = devices
 	}
-	return r, nil
+	return out, nil
 }
 
 // parsed is one file's documents and what is wrong with it as YAML.

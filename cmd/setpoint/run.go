@@ -24,6 +24,7 @@ import (
 	"github.com/setpoint-net/setpoint/reconciler"
 	"github.com/setpoint-net/setpoint/reconciler/device"
 	"github.com/setpoint-net/setpoint/reconciler/rollout"
+	"github.com/setpoint-net/setpoint/renderer"
 	"github.com/setpoint-net/setpoint/renderer/stage"
 )
 
@@ -174,7 +175,7 @@ func (s *service) stages() (map[string]func(context.Context) error, error) {
 	blobs := s.bus.Blobs()
 	render := &stage.Stage{
 		Commits: s.commits, Heads: s.heads, Renders: s.renders, Blobs: blobs, Log: s.log,
-		Tree: s.tree,
+		Tree: s.tree, Renderer: new(renderer.Renderer),
 		Sweeper: &stage.Sweeper{
 			Renders: s.renders, Assignments: s.assignments, Devices: s.devices,
 			Rollouts: s.rollouts, Episodes: s.episodes, Blobs: blobs, Grace: time.Hour,

@@ -50,6 +50,8 @@ type Stage struct {
 	// Tree gives a commit's files.
 	Tree func(commit string) (fs.FS, error)
 
+	Renderer *renderer.Renderer
+
 	Log *slog.Logger
 }
 
@@ -137,7 +139,7 @@ func (s *Stage) render(ctx context.Context, row models.Render) (models.Render, e
 	if err != nil {
 		return row, fmt.Errorf("read commit %.7s: %w", row.Commit, err)
 	}
-	res, err := renderer.Render(ctx, tree)
+	res, err := s.Renderer.Render(ctx, tree)
 	if err != nil {
 		return row, fmt.Errorf("render commit %.7s: %w", row.Commit, err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/setpoint-net/setpoint/bus"
 	"github.com/setpoint-net/setpoint/models"
+	"github.com/setpoint-net/setpoint/renderer"
 )
 
 // room is a stage on a real bus, whose commits are trees of the test's.
@@ -44,7 +45,7 @@ func newRoom(t *testing.T, maxStore int64) *room {
 	}
 	r.Stage = &Stage{
 		Commits: bus.TopicOf[models.Head](b, "setpoint.commit"), Heads: bus.TableOf[models.Head](b, "heads"),
-		Renders: r.sweeper.Renders, Blobs: b.Blobs(), Sweeper: r.sweeper,
+		Renders: r.sweeper.Renders, Blobs: b.Blobs(), Sweeper: r.sweeper, Renderer: new(renderer.Renderer),
 		Tree: func(commit string) (fs.FS, error) {
 			if f, ok := r.trees[commit]; ok {
 				return f, nil
