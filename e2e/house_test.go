@@ -27,6 +27,7 @@ var walls = map[string][]string{
 	"bus/notify":            {"models", "models/tree", "reconciler/plan", "bus"},
 	"bus/notify/notifytest": {},
 	"gitwatch":              {"models", "bus"},
+	"gitwatch/gitwatchtest": {},
 	"renderer":              {"models", "models/tree", "models/oc"},
 	"renderer/stage":        {"models", "bus", "renderer"},
 	"reconciler":            {"models", "models/tree", "reconciler/plan", "bus"},
@@ -44,7 +45,7 @@ var walls = map[string][]string{
 var owners = map[string][]string{
 	"github.com/nats-io/":           {"bus"},
 	"github.com/go-git/":            {"gitwatch"},
-	"golang.org/x/crypto/":          {"gitwatch"},
+	"golang.org/x/crypto/":          {"gitwatch", "gitwatch/gitwatchtest"},
 	"github.com/openconfig/gnmic/":  {"reconciler/device"},
 	"github.com/openconfig/gnmi/":   {"reconciler/device", "reconciler/device/sim"},
 	"google.golang.org/grpc":        {"reconciler/device", "reconciler/device/sim"},

@@ -32,6 +32,7 @@
 //   - User names, passwords, tokens and keys stand in no error, log or file; of ssh
 //     the user's name and the public key do in an error.
 //   - Over ssh, nothing is said to a server whose host key is not known.
+//   - What a proxy refuses is told apart from what the server refuses.
 //
 // A [Webhook] takes a forge's push events as a nudge. It believes them no further:
 // the head is read from the server, and the interval goes on without them.

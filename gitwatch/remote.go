@@ -50,6 +50,9 @@ func (w *Watcher) dial() (*remote, error) {
 	if r.timeout <= 0 {
 		r.timeout = defaultTimeout
 	}
+	if w.Proxy != (Proxy{}) && ep.Protocol != "http" && ep.Protocol != "https" {
+		return nil, errors.New("a proxy is for https and http")
+	}
 	if ep.Protocol == "ssh" {
 		return r, r.dialSSH(w, ep)
 	}
@@ -83,7 +86,6 @@ func (w *Watcher) dial() (*remote, error) {
 		return nil, err
 	}
 	r.web = &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
 		DialContext:         (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		TLSHandshakeTimeout: 15 * time.Second,
 		TLSClientConfig:     &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
@@ -91,8 +93,8 @@ func (w *Watcher) dial() (*remote, error) {
 		MaxIdleConns:        2,
 		IdleConnTimeout:     90 * time.Second,
 	}
-	r.client = githttp.NewClient(&http.Client{Transport: r.web})
-	return r, nil
+	r.client = githttp.NewClient(&http.Client{Transport: proxied{r}})
+	return r, r.through(w.Proxy)
 }
 
 // dialSSH prepares the way over ssh. The user's name is no secret there.

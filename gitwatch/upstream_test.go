@@ -2,19 +2,14 @@ package gitwatch
 
 import (
 	"bytes"
-	"crypto/subtle"
-	"encoding/pem"
 	"fmt"
-	"io"
-	"log"
-	"net/http"
-	"net/http/cgi"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/setpoint-net/setpoint/gitwatch/gitwatchtest"
 )
 
 // upstream is a bare repository that people push to.
@@ -116,36 +111,8 @@ func (u *upstream) reset(branch, commit string) {
 	u.at("update-ref", "refs/heads/"+branch, commit)
 }
 
-// site is an upstream behind TLS and basic authentication.
-type site struct {
-	*httptest.Server
-	url string // of the repository
-	ca  []byte // PEM
-}
-
-func (u *upstream) serve(user, token string) *site {
+// serve puts the upstream behind TLS and basic authentication.
+func (u *upstream) serve(user, token string) *gitwatchtest.HTTPS {
 	u.t.Helper()
-	s := httptest.NewUnstartedServer(u.handler(user, token))
-	s.Config.ErrorLog = log.New(io.Discard, "", 0)
-	s.StartTLS()
-	u.t.Cleanup(s.Close)
-	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
-	return &site{Server: s, url: s.URL + "/" + filepath.Base(u.dir), ca: ca}
-}
-
-func (u *upstream) handler(user, token string) http.Handler {
-	backend := &cgi.Handler{
-		Stderr: io.Discard,
-		Path:   filepath.Join(u.git("--exec-path"), "git-http-backend"),
-		Env:    []string{"GIT_PROJECT_ROOT=" + filepath.Dir(u.dir), "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_GLOBAL=/dev/null"},
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		gotUser, gotToken, ok := r.BasicAuth()
-		if token != "" && (!ok || gotUser != user || subtle.ConstantTimeCompare([]byte(gotToken), []byte(token)) == 0) {
-			w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
-			http.Error(w, "who is "+r.Header.Get("Authorization")+" "+gotToken+"?", http.StatusUnauthorized)
-			return
-		}
-		backend.ServeHTTP(w, r)
-	})
+	return gitwatchtest.NewHTTPS(u.t, u.dir, user, token)
 }

@@ -29,6 +29,7 @@ type Watcher struct {
 	Username string // of basic authentication, "" means x-access-token; of ssh, "" means the URL's, or git
 	Token    string // "" means what the URL says, or none
 	CA       []byte // PEM; trusted besides the system's
+	Proxy    Proxy  // for https and http; the zero Proxy is the environment's
 	SSH      SSH    // required for ssh
 
 	Interval       time.Duration // between looks, ±10 %; 0 means one minute

@@ -25,6 +25,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/setpoint-net/setpoint/bus"
+	"github.com/setpoint-net/setpoint/gitwatch/gitwatchtest"
 	"github.com/setpoint-net/setpoint/models"
 )
 
@@ -557,8 +558,8 @@ func TestTroubleIsToldOnceAndOvercome(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			h.log.take()
-			w := h.watcher(s.url)
-			w.Username, w.Token, w.CA = "robot", "s3cret", s.ca
+			w := h.watcher(s.Repository)
+			w.Username, w.Token, w.CA = "robot", "s3cret", s.CA
 			tt.spoil(w)
 			l := h.start(w)
 			for range 3 {
@@ -579,8 +580,8 @@ func TestTroubleIsToldOnceAndOvercome(t *testing.T) {
 		}
 	}
 	t.Run("overcome", func(t *testing.T) {
-		w := h.watcher(s.url)
-		w.Username, w.Token, w.CA = "robot", "s3cret", s.ca
+		w := h.watcher(s.Repository)
+		w.Username, w.Token, w.CA = "robot", "s3cret", s.CA
 		l := h.start(w)
 		if err := l.look(t.Context()); err == nil {
 			t.Fatal("no error from an empty repository")
@@ -624,8 +625,8 @@ func TestTheWayThereMayBeHTTPSWithATokenOfAnyKind(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newHouse(t)
 			s := u.serve(tt.user, tt.token)
-			w := h.watcher(s.url)
-			w.CA = s.ca
+			w := h.watcher(s.Repository)
+			w.CA = s.CA
 			tt.set(w)
 			h.look(h.start(w))
 			h.expect(models.Head{Generation: 1, Branch: "main", New: commit})
@@ -633,7 +634,7 @@ func TestTheWayThereMayBeHTTPSWithATokenOfAnyKind(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !strings.Contains(string(conf), s.url) || tt.token != "" && strings.Contains(string(conf), "@") {
+			if !strings.Contains(string(conf), s.Repository) || tt.token != "" && strings.Contains(string(conf), "@") {
 				t.Errorf("the mirror's configuration:\n%s", conf)
 			}
 		})
@@ -807,7 +808,7 @@ func TestAPackThatBreaksOffLeavesNothing(t *testing.T) {
 		fmt.Fprintf(&big, "%d\n", i*i)
 	}
 	commit := u.push("main", blob{"", "x", big.String()})
-	backend := u.handler("", "")
+	backend := gitwatchtest.Backend(t, u.dir, "", "")
 	var cut, whole bool
 	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost || whole {
@@ -910,8 +911,8 @@ func TestRunFollowsThePushesAndEndsWithItsContext(t *testing.T) {
 func TestManyFetchesKeepFilesAndMemoryBounded(t *testing.T) {
 	h, u := newHouse(t), newUpstream(t)
 	s := u.serve("x-access-token", "t0ken")
-	w := h.watcher(s.url)
-	w.Token, w.CA = "t0ken", s.ca
+	w := h.watcher(s.Repository)
+	w.Token, w.CA = "t0ken", s.CA
 	l := h.start(w)
 	once := func(i int) {
 		commit := u.push("main", blob{"", fmt.Sprintf("d/f%d", i), strings.Repeat(fmt.Sprint(i), 1000)})

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/spf13/viper"
+
+	"github.com/setpoint-net/setpoint/gitwatch"
 )
 
 // serverConfig is the service's configuration: file, then SETPOINT_* in the
@@ -45,11 +47,19 @@ type repositoryConfig struct {
 	Username       string        `mapstructure:"username"`
 	Token          secretRef     `mapstructure:"token"`
 	CAFile         string        `mapstructure:"caFile"`
+	Proxy          proxyConfig   `mapstructure:"proxy"`
 	PollInterval   time.Duration `mapstructure:"pollInterval"`
 	AllowForcePush bool          `mapstructure:"allowForcePush"`
 	SSHKey         secretRef     `mapstructure:"sshKey"`
 	SSHPassphrase  secretRef     `mapstructure:"sshPassphrase"`
 	KnownHostsFile string        `mapstructure:"knownHostsFile"`
+}
+
+// proxyConfig is the HTTP proxy on the way to the repository.
+type proxyConfig struct {
+	URL      string    `mapstructure:"url"`
+	Username string    `mapstructure:"username"`
+	Password secretRef `mapstructure:"password"`
 }
 
 type natsConfig struct {
@@ -143,6 +153,7 @@ var defaults = map[string]any{
 	"linkKey.env": "", "linkKey.file": "", "workers": 0, "resync": "10m",
 	"repository.url": "", "repository.branch": "main", "repository.username": "",
 	"repository.token.env": "", "repository.token.file": "", "repository.caFile": "",
+	"repository.proxy.url": "", "repository.proxy.username": "", "repository.proxy.password.env": "", "repository.proxy.password.file": "",
 	"repository.sshKey.env": "", "repository.sshKey.file": "", "repository.sshPassphrase.env": "", "repository.sshPassphrase.file": "", "repository.knownHostsFile": "",
 	"repository.pollInterval": "60s", "repository.allowForcePush": false,
 	"nats.storeDir": "", "nats.maxStore": "10GiB", "nats.urls": []string{}, "nats.username": "",
@@ -222,6 +233,33 @@ func (c *serverConfig) checkSSH(bad func(string, ...any)) {
 	}
 }
 
+func (c *serverConfig) checkProxy(bad func(string, ...any)) {
+	p := c.Repository.Proxy
+	known := p.Username != "" || p.Password.set()
+	switch p.URL {
+	case "":
+		if known {
+			bad("repository.proxy.username and password need repository.proxy.url")
+		}
+		return
+	case gitwatch.NoProxy:
+		if known {
+			bad("repository.proxy.username and password are for a proxy, and url says none")
+		}
+		return
+	}
+	if !strings.HasPrefix(c.Repository.URL, "https://") && !strings.HasPrefix(c.Repository.URL, "http://") {
+		bad("repository.proxy is for https and http, not for this repository.url")
+	}
+	u, err := url.Parse(p.URL)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		bad("repository.proxy.url is not http://HOST:PORT, https://HOST:PORT or none")
+	case u.User != nil:
+		bad("repository.proxy.url holds a user or password: take it out and use username and password")
+	}
+}
+
 // flatten puts the decoder's list of complaints on one line.
 func flatten(err error) string {
 	s := err.Error()
@@ -243,6 +281,7 @@ func (c *serverConfig) check() []string {
 		bad("repository.url is missing: the config repo to watch")
 	}
 	c.checkSSH(bad)
+	c.checkProxy(bad)
 	if c.Repository.PollInterval < time.Second {
 		bad("repository.pollInterval %s is under 1s", c.Repository.PollInterval)
 	}

@@ -231,6 +231,10 @@ func (s *service) newWatcher() (*gitwatch.Watcher, error) {
 	if w.SSH, err = r.ssh(s.cfg.dir); err != nil {
 		return nil, err
 	}
+	w.Proxy = gitwatch.Proxy{URL: r.Proxy.URL, Username: r.Proxy.Username}
+	if w.Proxy.Password, err = r.Proxy.Password.read("repository.proxy.password", s.cfg.dir); err != nil {
+		return nil, err
+	}
 	if r.CAFile != "" {
 		if w.CA, err = os.ReadFile(under(s.cfg.dir, r.CAFile)); err != nil {
 			return nil, fmt.Errorf("repository.caFile: %w", err)
