@@ -21,6 +21,9 @@ func (t *Target) Get(_ context.Context, req *gnmi.GetRequest) (*gnmi.GetResponse
 	if len(req.GetUseModels()) > 0 {
 		return nil, status.Error(codes.Unimplemented, "use_models is not supported")
 	}
+	if _, ok := gnmi.GetRequest_DataType_name[int32(req.GetType())]; !ok {
+		return nil, status.Errorf(codes.InvalidArgument, "unknown type %d of data", req.GetType())
+	}
 	root, now := t.now(), time.Now()
 	out := &gnmi.GetResponse{}
 	for _, p := range req.GetPath() {
@@ -34,10 +37,9 @@ func (t *Target) Get(_ context.Context, req *gnmi.GetRequest) (*gnmi.GetResponse
 	return out, nil
 }
 
-// get answers one path. A path that is not valid is InvalidArgument (gNMI 3.3.1);
-// one that names a single node that does not exist is NotFound (gNMI 3.3.4). A
-// path with wildcards that match nothing is an answer without updates, and so is
-// a request for state, of which there is none.
+// get answers one path. One that names a single node that does not exist is
+// NotFound (gNMI 3.3.4). A path with wildcards that match nothing is an answer
+// without updates, and so is what exists but is not of the type that was asked for.
 func (t *Target) get(root *node, req *gnmi.GetRequest, p *gnmi.Path) (*gnmi.Notification, error) {
 	full, err := elems(req.GetPrefix(), p)
 	if err != nil {
@@ -45,15 +47,18 @@ func (t *Target) get(root *node, req *gnmi.GetRequest, p *gnmi.Path) (*gnmi.Noti
 	}
 	patterns, err := t.schema.patterns(full)
 	if err != nil {
-		return nil, pathError(err, codes.InvalidArgument)
+		return nil, readError(err)
 	}
 	out := &gnmi.Notification{Prefix: responsePrefix(req.GetPrefix(), p)}
-	if typ := req.GetType(); typ == gnmi.GetRequest_STATE || typ == gnmi.GetRequest_OPERATIONAL {
-		return out, nil
-	}
 	v := valuer{encoding: req.GetEncoding()}
+	configuration := req.GetType() == gnmi.GetRequest_ALL || req.GetType() == gnmi.GetRequest_CONFIG
+	found := false
 	for _, pattern := range patterns {
 		root.match(pattern, nil, func(at []step, n *node, token string) {
+			found = true
+			if !configuration {
+				return
+			}
 			if n == nil {
 				v.add(out, at, datum{at[len(at)-1].schema, token})
 				return
@@ -61,7 +66,7 @@ func (t *Target) get(root *node, req *gnmi.GetRequest, p *gnmi.Path) (*gnmi.Noti
 			v.addNode(out, at, n)
 		})
 	}
-	if len(out.Update) == 0 && len(patterns) == 1 && single(patterns[0]) && len(full) > 0 {
+	if !found && len(patterns) == 1 && single(patterns[0]) && len(full) > 0 {
 		return nil, status.Errorf(codes.NotFound, "%s: no such data", pathText(full))
 	}
 	return out, nil

@@ -17,7 +17,35 @@ import (
 // fewer nodes, but several "..." reach each of them many times.
 const maxTries = 20_000
 
-var errUnknownNode = errors.New("not in the models")
+// What a path may name that the configuration can't hold. Each RPC gives them
+// their codes.
+var (
+	errUnknownNode = errors.New("not in the models")
+	errState       = errors.New("state, of which this target has none")
+)
+
+// missing says why a node has no such child. The models mirror each config
+// container in a state container beside it.
+func (s *schema) missing(name string) error {
+	_, bare, qualified := strings.Cut(name, ":")
+	if !qualified {
+		bare = name
+	}
+	if bare == "state" && s.index["config"] != nil {
+		return errState
+	}
+	return errUnknownNode
+}
+
+// readError gives the error of a path its code: Unimplemented for state, which the
+// models have and this target has not (gNMI 3.3.4, 3.5.2.4), InvalidArgument for
+// what is no path of the models (gNMI 3.3.1).
+func readError(err error) error {
+	if errors.Is(err, errState) {
+		return status.Error(codes.Unimplemented, err.Error())
+	}
+	return status.Error(codes.InvalidArgument, err.Error())
+}
 
 // elems is the absolute path of a request: prefix and path, one after the other
 // (gNMI 2.4.1). It refuses what would otherwise be read as something else.
@@ -65,7 +93,7 @@ func (s *schema) resolve(elems []*gnmi.PathElem) ([]step, error) {
 		}
 		next := at.child(e.GetName())
 		if next == nil {
-			return nil, fmt.Errorf("%s: %q below %s: %w", pathText(elems), brief(e.GetName()), at.path(), errUnknownNode)
+			return nil, fmt.Errorf("%s: %q below %s: %w", pathText(elems), brief(e.GetName()), at.path(), at.missing(e.GetName()))
 		}
 		st, err := next.step(e)
 		if err != nil {
@@ -124,7 +152,7 @@ func (s *schema) patterns(elems []*gnmi.PathElem) ([][]step, error) {
 	case x.err != nil:
 		return nil, x.err
 	case x.parent != nil:
-		return nil, fmt.Errorf("%s: %q below %s: %w", x.text, brief(x.missing), x.parent.path(), errUnknownNode)
+		return nil, fmt.Errorf("%s: %q below %s: %w", x.text, brief(x.missing), x.parent.path(), x.parent.missing(x.missing))
 	}
 	return nil, fmt.Errorf("%s: %w", x.text, errUnknownNode)
 }
@@ -136,7 +164,7 @@ type expansion struct {
 	ends  map[*schema][][]step // out by the node that they name
 	err   error                // why keys did not fit, in the last branch where they did not
 
-	parent  *schema // where the last name led nowhere
+	parent  *schema // where the last name led nowhere, or one that led to state
 	missing string
 }
 
@@ -160,7 +188,9 @@ func (x *expansion) expand(at *schema, elems []*gnmi.PathElem, done []step) erro
 	default:
 		next := at.child(name)
 		if next == nil {
-			x.parent, x.missing = at, name
+			if x.parent == nil || x.parent.missing(x.missing) != errState {
+				x.parent, x.missing = at, name
+			}
 			return nil
 		}
 		return x.into(next, e, elems[1:], done)

@@ -49,7 +49,7 @@ func setResponse(req *gnmi.SetRequest, now time.Time) *gnmi.SetResponse {
 }
 
 // refuseExtensions refuses those that a client must be able to rely on. The
-// others are ignored, as the protocol wants (gNMI 2.7).
+// others are ignored, as the protocol wants (gNMI 2.8).
 func refuseExtensions(exts []*gnmi_ext.Extension) error {
 	for _, e := range exts {
 		name := ""
@@ -108,7 +108,7 @@ func (tx *transaction) delete(prefix, path *gnmi.Path) error {
 	}
 	patterns, err := tx.target.schema.patterns(full)
 	if err != nil {
-		return pathError(err, codes.NotFound)
+		return writeError(err)
 	}
 	var gone [][]step
 	for _, p := range patterns {
@@ -148,7 +148,7 @@ func (tx *transaction) write(prefix *gnmi.Path, u *gnmi.Update, replace bool) er
 	}
 	path, err := tx.target.schema.resolve(full)
 	if err != nil {
-		return pathError(err, codes.NotFound)
+		return writeError(err)
 	}
 	if err := tx.target.refusedPath(path); err != nil {
 		return err
@@ -168,11 +168,11 @@ func (tx *transaction) write(prefix *gnmi.Path, u *gnmi.Update, replace bool) er
 	return nil
 }
 
-// pathError gives a resolved path's error its code: unknown for a node that the
-// models do not have, InvalidArgument for anything malformed (gNMI 3.4.7).
-func pathError(err error, unknown codes.Code) error {
-	if errors.Is(err, errUnknownNode) {
-		return status.Error(unknown, err.Error())
+// writeError gives the error of a path its code: NotFound for a node that is not
+// configuration, InvalidArgument for anything malformed (gNMI 3.4.7).
+func writeError(err error) error {
+	if errors.Is(err, errUnknownNode) || errors.Is(err, errState) {
+		return status.Error(codes.NotFound, err.Error())
 	}
 	return status.Error(codes.InvalidArgument, err.Error())
 }

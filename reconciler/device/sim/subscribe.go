@@ -17,6 +17,7 @@ const (
 	minSample  = 100 * time.Millisecond // the lowest sample interval (gNMI 3.5.1.5.2)
 	maxPending = 64                     // past trees kept for a slow stream; more are coalesced
 	maxUpdates = 512                    // updates in one notification (gNMI 3.5.2.1)
+	maxDSCP    = 63                     // six bits (RFC 2474)
 )
 
 type subscribeServer = grpc.BidiStreamingServer[gnmi.SubscribeRequest, gnmi.SubscribeResponse]
@@ -83,6 +84,8 @@ func (t *Target) subscription(rpc subscribeServer, req *gnmi.SubscribeRequest) (
 		return nil, status.Error(codes.InvalidArgument, "no subscription in the list (gNMI 3.5.1.2)")
 	case len(l.GetUseModels()) > 0:
 		return nil, status.Error(codes.Unimplemented, "use_models is not supported")
+	case l.GetQos().GetMarking() > maxDSCP:
+		return nil, status.Errorf(codes.InvalidArgument, "qos marking %d is no DSCP (RFC 2474)", l.GetQos().GetMarking())
 	}
 	if err := checkEncoding(l.GetEncoding()); err != nil {
 		return nil, err
@@ -93,7 +96,7 @@ func (t *Target) subscription(rpc subscribeServer, req *gnmi.SubscribeRequest) (
 		updatesOnly: l.GetUpdatesOnly(),
 	}
 	for _, sub := range l.GetSubscription() {
-		w, err := t.watch(l.GetPrefix(), sub)
+		w, err := t.watch(l, sub)
 		if err != nil {
 			return nil, err
 		}
@@ -103,33 +106,46 @@ func (t *Target) subscription(rpc subscribeServer, req *gnmi.SubscribeRequest) (
 	return s, nil
 }
 
-func (t *Target) watch(prefix *gnmi.Path, sub *gnmi.Subscription) (*watch, error) {
-	full, err := elems(prefix, sub.GetPath())
+func (t *Target) watch(l *gnmi.SubscriptionList, sub *gnmi.Subscription) (*watch, error) {
+	full, err := elems(l.GetPrefix(), sub.GetPath())
 	if err != nil {
 		return nil, err
 	}
-	w := &watch{suppress: sub.GetSuppressRedundant(), heartbeat: duration(sub.GetHeartbeatInterval())}
+	w := &watch{}
 	if w.patterns, err = t.schema.patterns(full); err != nil {
-		return nil, pathError(err, codes.InvalidArgument)
+		return nil, readError(err)
 	}
+	if l.GetMode() != gnmi.SubscriptionList_STREAM {
+		return w, nil // what triggers updates has a meaning for streams only
+	}
+	return w, w.trigger(sub)
+}
+
+// trigger reads what makes a stream send (gNMI 3.5.1.5.2).
+func (w *watch) trigger(sub *gnmi.Subscription) error {
+	w.heartbeat = duration(sub.GetHeartbeatInterval())
 	if w.heartbeat > 0 && w.heartbeat < minSample {
-		return nil, status.Errorf(codes.InvalidArgument, "heartbeat interval %v is below %v", w.heartbeat, minSample)
+		return status.Errorf(codes.InvalidArgument, "heartbeat interval %v is below %v", w.heartbeat, minSample)
 	}
 	switch sub.GetMode() {
 	case gnmi.SubscriptionMode_ON_CHANGE, gnmi.SubscriptionMode_TARGET_DEFINED:
-		return w, nil // configuration changes by events, so that is how it is told (gNMI 3.5.1.5.2)
+		return nil // configuration changes by events, so that is how it is told
 	case gnmi.SubscriptionMode_SAMPLE:
 	default:
-		return nil, status.Error(codes.InvalidArgument, "unknown subscription mode")
+		return status.Error(codes.InvalidArgument, "unknown subscription mode")
+	}
+	w.suppress = sub.GetSuppressRedundant()
+	if !w.suppress {
+		w.heartbeat = 0 // all it does to samples is to break into the suppression
 	}
 	w.sample = duration(sub.GetSampleInterval())
 	if w.sample == 0 {
 		w.sample = minSample
 	}
 	if w.sample < minSample {
-		return nil, status.Errorf(codes.InvalidArgument, "sample interval %v is below %v", w.sample, minSample)
+		return status.Errorf(codes.InvalidArgument, "sample interval %v is below %v", w.sample, minSample)
 	}
-	return w, nil
+	return nil
 }
 
 // duration of an interval in nanoseconds; what does not fit is as good as never.
@@ -294,9 +310,7 @@ func (s *subscription) timer() <-chan time.Time {
 	return time.After(time.Until(next))
 }
 
-// tick sends what is due: heartbeats and samples whole, samples that suppress
-// what is redundant only as far as it changed since they were last sent. Samples
-// tell of no deletes.
+// tick sends the heartbeats and samples that are due.
 func (s *subscription) tick(root *node, now time.Time) error {
 	for _, w := range s.watches {
 		beat, sample := due(&w.nextBeat, w.heartbeat, now), due(&w.nextTick, w.sample, now)
@@ -311,14 +325,23 @@ func (s *subscription) tick(root *node, now time.Time) error {
 	return nil
 }
 
+// sample sends all values of a watch. Where it suppresses what is redundant, it
+// sends what changed since the last time, and all at a heartbeat; then it tells of
+// deletes as well, which the silence would hide (gNMI 3.5.1.5.2).
 func (s *subscription) sample(w *watch, beat bool, root *node, now time.Time) error {
-	if beat || !w.suppress {
+	if !w.suppress {
 		return s.values([]*watch{w}, root)
 	}
 	var b batch
 	b.collect([]*watch{w}, w.sent, root)
-	b.deletes = nil
-	return s.send(b, now, 0)
+	if !beat {
+		return s.send(b, now, 0)
+	}
+	b.updates = nil
+	if err := s.send(b, now, 0); err != nil {
+		return err
+	}
+	return s.values([]*watch{w}, root)
 }
 
 // due moves a deadline that has passed on to the next one after now.

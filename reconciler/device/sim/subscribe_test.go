@@ -383,10 +383,10 @@ func TestTimersOfAStream(t *testing.T) {
 			"0s " + mtuPath + " 1500", "0s sync", "1s " + mtuPath + " 1500", "2s " + mtuPath + " 1500", "3s " + mtuPath + " 9000", "4s " + mtuPath + " 9000",
 		}},
 		"suppress redundant": {sub("/interfaces/interface[name=e1]/config", gnmi.SubscriptionMode_SAMPLE, time.Second, 0, true), []string{
-			"0s " + mtuPath + ` 1500; /interfaces/interface[name=e1]/config/name "e1"`, "0s sync", "3s " + mtuPath + " 9000",
+			"0s " + mtuPath + ` 1500; /interfaces/interface[name=e1]/config/name "e1"`, "0s sync", "3s " + mtuPath + " 9000", "5s -" + mtuPath,
 		}},
 		"suppress with heartbeat": {sub(mtuPath, gnmi.SubscriptionMode_SAMPLE, time.Second, 2*time.Second, true), []string{
-			"0s " + mtuPath + " 1500", "0s sync", "2s " + mtuPath + " 1500", "3s " + mtuPath + " 9000", "4s " + mtuPath + " 9000",
+			"0s " + mtuPath + " 1500", "0s sync", "2s " + mtuPath + " 1500", "3s " + mtuPath + " 9000", "4s " + mtuPath + " 9000", "5s -" + mtuPath,
 		}},
 		"on change": {sub(mtuPath, gnmi.SubscriptionMode_ON_CHANGE, 0, 0, false), []string{
 			"0s " + mtuPath + " 1500", "0s sync", "2.5s " + mtuPath + " 9000", "4.5s -" + mtuPath,
