@@ -27,7 +27,7 @@ const (
 	codeDuplicateKey models.Code = "duplicate-key"
 	codeMerge        models.Code = "merge"
 	codeTag          models.Code = "tag"
-	codeIntegerForm  models.Code = "integer-form"
+	codeAmbiguous    models.Code = "ambiguous"
 
 	// Documents.
 	codeDocument      models.Code = "document"
@@ -117,7 +117,7 @@ var codes = map[models.Code]string{
 	codeDuplicateKey: "a key is given twice",
 	codeMerge:        "<< names something that is no mapping",
 	codeTag:          "a YAML tag is used",
-	codeIntegerForm:  "an integer is written so that people and YAML read it differently",
+	codeAmbiguous:    "a value is written so that people and YAML may read it differently",
 
 	codeDocument:      "a document is not a mapping",
 	codeAPIVersion:    "apiVersion is not one that setpoint knows",

@@ -408,7 +408,7 @@ func (d *decoder) integers(n *node) bool {
 // ambiguous is the mistake about an integer that YAML 1.1, YAML 1.2 and a
 // person's eye read differently.
 func ambiguous(n *node) mistake {
-	m := mistake{at: n.at, code: codeIntegerForm, msg: fmt.Sprintf("%s is an ambiguous integer", cut(n.text, 64))}
+	m := mistake{at: n.at, code: codeAmbiguous, msg: fmt.Sprintf("%s is an ambiguous integer", cut(n.text, 64))}
 	if v := n.number(); v != nil {
 		m.hint = fmt.Sprintf("write %s, or quote it for the text %q", v, n.text)
 	}

@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -22,8 +24,16 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the want sections of testdata")
 
-// Each case of testdata is a config repo and what it renders to. Lines of a
-// file may hold \t, \x00 and the like where the section's name ends in " (go)".
+// Each case of testdata is a config repo and what it renders to. What a text file
+// can't hold is written by a word behind the section's name:
+//
+//	(go)      \t, \x00 and the like stand for the byte
+//	(link)    a symbolic link to what the section holds
+//	(pipe)    a named pipe
+//	(repeat)  a line "@N text" is text N times
+//	(files N) N files; %d in the name is a number
+//
+// A section "want (end)" holds the last lines alone.
 func TestGolden(t *testing.T) {
 	names, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(names) == 0 {
@@ -37,38 +47,80 @@ func TestGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			archive := txtar.Parse(data)
-			repo, want := repoOf(archive)
-			got := text(t, render(t, repo))
+			want := want(archive)
+			got := text(t, render(t, repoOf(t, archive.Files[:len(archive.Files)-1])))
+			if want.Name == "want (end)" {
+				got = end(got)
+			}
 			if *update {
-				archive.Files = append(archive.Files[:len(repo):len(repo)], txtar.File{Name: "want", Data: []byte(got)})
+				want.Data = []byte(got)
 				if err := os.WriteFile(name, txtar.Format(archive), 0o666); err != nil {
 					t.Fatal(err)
 				}
 				return
 			}
-			if d := cmp.Diff(want, got); d != "" {
+			if d := cmp.Diff(string(want.Data), got); d != "" {
 				t.Errorf("want (-) got (+), -update rewrites:\n%s", d)
 			}
 		})
 	}
 }
 
-func repoOf(a *txtar.Archive) (fstest.MapFS, string) {
-	repo, want := fstest.MapFS{}, ""
-	for _, f := range a.Files {
-		switch {
-		case f.Name == "want":
-			want = string(f.Data)
-		case strings.HasSuffix(f.Name, " (link)"):
-			repo[strings.TrimSuffix(f.Name, " (link)")] = &fstest.MapFile{Data: bytes.TrimSpace(f.Data), Mode: fs.ModeSymlink | 0o777}
-		case strings.HasSuffix(f.Name, " (go)"):
-			r := strings.NewReplacer(`\t`, "\t", `\x00`, "\x00", `\x07`, "\x07", `\xff`, "\xff", `\ufeff`, "\ufeff")
-			repo[strings.TrimSuffix(f.Name, " (go)")] = &fstest.MapFile{Data: []byte(r.Replace(string(f.Data)))}
+// want is the section that holds what a case renders to.
+func want(a *txtar.Archive) *txtar.File {
+	if last := len(a.Files) - 1; last >= 0 && strings.HasPrefix(a.Files[last].Name, "want") {
+		return &a.Files[last]
+	}
+	a.Files = append(a.Files, txtar.File{Name: "want"})
+	return &a.Files[len(a.Files)-1]
+}
+
+// end is the last mistake, with its hint.
+func end(s string) string {
+	i := strings.LastIndex(strings.TrimRight(s, "\n"), "\n")
+	for i > 0 && s[i+1] == ' ' {
+		i = strings.LastIndex(s[:i], "\n")
+	}
+	return s[i+1:]
+}
+
+func repoOf(t *testing.T, files []txtar.File) fstest.MapFS {
+	repo := fstest.MapFS{}
+	for _, f := range files {
+		name, how, _ := strings.Cut(f.Name, " ")
+		switch file := (&fstest.MapFile{Data: f.Data}); {
+		case how == "":
+			repo[name] = file
+		case how == "(link)":
+			repo[name] = &fstest.MapFile{Data: bytes.TrimSpace(f.Data), Mode: fs.ModeSymlink | 0o777}
+		case how == "(pipe)":
+			repo[name] = &fstest.MapFile{Mode: fs.ModeNamedPipe | 0o666}
+		case how == "(go)":
+			r := strings.NewReplacer(`\t`, "\t", `\x00`, "\x00", `\x07`, "\x07", `\xff`, "\xff", `\xfe`, "\xfe", `\ufeff`, "\ufeff", `\u202e`, "\u202e", `\u00a0`, "\u00a0")
+			file.Data = []byte(r.Replace(string(f.Data)))
+			repo[name] = file
+		case how == "(repeat)":
+			file.Data = repeated(f.Data)
+			repo[name] = file
 		default:
-			repo[f.Name] = &fstest.MapFile{Data: f.Data}
+			var n int
+			if _, err := fmt.Sscanf(how, "(files %d)", &n); err != nil {
+				t.Fatalf("section %q: %v", f.Name, err)
+			}
+			for i := range n {
+				repo[fmt.Sprintf(name, i)] = file
+			}
 		}
 	}
-	return repo, want
+	return repo
+}
+
+func repeated(data []byte) []byte {
+	return regexp.MustCompile(`(?m)^@(\d+) (.*)\n`).ReplaceAllFunc(data, func(line []byte) []byte {
+		count, text, _ := bytes.Cut(line[1:len(line)-1], []byte(" "))
+		n, _ := strconv.Atoi(string(count))
+		return bytes.Repeat(text, n)
+	})
 }
 
 func render(t testing.TB, repo fs.FS) *renderer.Result {
