@@ -53,8 +53,24 @@ const (
 
 // Drift is a device's drift policy as rendered from the config repo.
 type Drift struct {
-	Mode  DriftMode     `json:"mode"`
-	After time.Duration `json:"after,omitempty"` // enforce: how long a difference stands before it is put back
+	Mode        DriftMode     `json:"mode"`
+	After       time.Duration `json:"after,omitempty"`       // enforce: how long a difference stands before it is put back
+	MaxInFlight int           `json:"maxInFlight,omitempty"` // enforce: devices put back at once; 0 means no limit
+	FleetStop   FleetStop     `json:"fleetStop,omitzero"`    // enforce: when many devices drift at once, a person looks first
+	Ignore      []Ignored     `json:"ignore,omitempty"`      // by path
+}
+
+// FleetStop ends putting back on every device that has it, once so many of them
+// have drifted within a time. The zero FleetStop never does.
+type FleetStop struct {
+	Devices int           `json:"devices,omitempty"`
+	Within  time.Duration `json:"within,omitempty"`
+}
+
+// Ignored is a managed path that is neither compared nor written.
+type Ignored struct {
+	Path   string `json:"path"`
+	Reason string `json:"reason"`
 }
 
 // Device is an inventory entry, as rendered: everything the device's owner needs
@@ -150,6 +166,11 @@ type Assignment struct {
 	Phase      Phase      `json:"phase"`
 	ConfirmID  string     `json:"confirmID,omitempty"`
 	Deadline   time.Time  `json:"deadline,omitzero"`
+
+	// Allow names the guards that a person lifted, comma-separated, for the one
+	// plan that leads from the running config From to Hash.
+	Allow string `json:"allow,omitempty"`
+	From  Hash   `json:"from,omitempty"`
 }
 
 // DeviceState is what the owner of a device last found out.
@@ -179,6 +200,18 @@ type DeviceStatus struct {
 	ReadAt     time.Time         `json:"readAt,omitzero"`
 	Since      time.Time         `json:"since"` // when State was entered
 	Rungs      map[string]string `json:"rungs,omitempty"`
+	Guards     string            `json:"guards,omitempty"` // comma-separated: what forbids the plan that stands, until a person allows it
+	Coverage   Coverage          `json:"coverage,omitzero"`
+}
+
+// Coverage says how much of a device is held to its intended config. Counts are
+// leaves.
+type Coverage struct {
+	Managed    int `json:"managed"`              // of the running config, below the managed paths
+	Intended   int `json:"intended"`             // of the intended config
+	Unenforced int `json:"unenforced,omitempty"` // intended, and not held to: ignored, or the platform has no such leaf
+	WriteOnly  int `json:"writeOnly,omitempty"`  // secrets that are sent and can't be compared
+	Unowned    int `json:"unowned,omitempty"`    // came along with a Set, and are left alone
 }
 
 // RolloutState is where a generation's journey over its devices stands.

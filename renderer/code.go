@@ -59,6 +59,8 @@ const (
 	codeDuplicatePort    models.Code = "duplicate-port"
 	codeMode             models.Code = "mode"
 	codeEnforce          models.Code = "enforce"
+	codeEnforceValue     models.Code = "enforce-value"
+	codeIgnored          models.Code = "ignored-path"
 	codeDuration         models.Code = "duration"
 	codePolicyTie        models.Code = "policy-tie"
 	codeManage           models.Code = "manage"
@@ -147,6 +149,8 @@ var codes = map[models.Code]string{
 	codeDuplicatePort:    "a port is the end of two links",
 	codeMode:             "a drift policy's mode is not known",
 	codeEnforce:          "enforce is given for another mode",
+	codeEnforceValue:     "a limit of enforce is not one",
+	codeIgnored:          "an ignored path is not one, or has no reason",
 	codeDuration:         "a length of time is not one",
 	codePolicyTie:        "two drift policies say different things of a device",
 	codeManage:           "a managed path is not one",

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/setpoint-net/setpoint/models"
 )
@@ -25,7 +24,6 @@ const (
 var (
 	laterKinds        = []string{"Tenant", "Platform", "Rollout", "AlertPolicy"}
 	laterDeviceFields = []string{"allowUnenforced", "decommission"}
-	laterEnforce      = []string{"maxInFlight", "fleetStop"}
 )
 
 // deviceDoc is a Device document.
@@ -62,14 +60,6 @@ type linkEnd struct {
 	port     string
 	portAt   place
 	vars     *node // of the port, such as its address on the link
-}
-
-// policyDoc is a DriftPolicy document.
-type policyDoc struct {
-	name   string
-	at     place
-	target target
-	drift  models.Drift
 }
 
 // requestDoc is a document of a kind of the library or of the repo's own.
@@ -534,57 +524,6 @@ func (d *decoder) linkEnd(spec *node, end string) (linkEnd, bool) {
 	}
 	e.deviceAt, e.portAt = device.at, port.at
 	return e, true
-}
-
-func (d *decoder) policy(n *node) {
-	d.fields(n, "a DriftPolicy", "apiVersion", "kind", "metadata", "for", "spec")
-	name, at := d.metadata(n, "DriftPolicy", false)
-	p := &policyDoc{name: name, at: at}
-	var ok bool
-	p.target, ok = d.target(n)
-	spec := n.get("spec")
-	d.fields(spec, "spec of a DriftPolicy", "mode", "enforce")
-	mode := spec.get("mode")
-	p.drift.Mode = models.DriftMode(d.text(mode, "mode"))
-	switch p.drift.Mode {
-	case models.DriftObserve, models.DriftAlert, models.DriftEnforce:
-	case "":
-		if mode == nil || mode.scalar() && mode.text == "" {
-			d.add(mistake{at: at, code: codeMissing, msg: "mode is missing", hint: "known: alert, enforce, observe"})
-		}
-		ok = false
-	default:
-		d.add(mistake{at: mode.at, code: codeMode, msg: fmt.Sprintf("mode %q is not known", cut(mode.text, 64)), hint: didYouMean(mode.text, []string{"observe", "alert", "enforce"})})
-		ok = false
-	}
-	p.drift.After = d.enforce(spec.get("enforce"), p.drift.Mode)
-	if name != "" && ok {
-		d.policies = append(d.policies, p)
-	}
-}
-
-func (d *decoder) enforce(n *node, mode models.DriftMode) time.Duration {
-	if !d.fields(n, "enforce", append([]string{"after"}, laterEnforce...)...) {
-		return 0
-	}
-	for _, later := range laterEnforce {
-		if v := n.get(later); !v.empty() {
-			d.at(v.at, codeUnsupported, "enforce.%s is not supported by this version yet", later)
-		}
-	}
-	if mode != models.DriftEnforce && mode != "" {
-		d.at(n.at, codeEnforce, "enforce belongs to mode enforce, not %s", mode)
-	}
-	after := n.get("after")
-	if after == nil {
-		return 0
-	}
-	v, err := time.ParseDuration(after.text)
-	if after.shape != text && after.text != "0" || err != nil || v < 0 {
-		d.add(mistake{at: after.at, code: codeDuration, msg: fmt.Sprintf("after %s is not a duration", after.brief()), hint: "for example 30s or 5m"})
-		return 0
-	}
-	return v
 }
 
 func (d *decoder) request(n *node, kind string) {

@@ -43,7 +43,8 @@ type subject struct {
 	links    []portLink // by port
 	vars     *node
 	scope    *tree.Scope // nil when manage has a mistake
-	policy   *policyDoc
+	policy   *policyDoc  // nil: none says a mode
+	ignored  []models.Ignored
 }
 
 // portLink is a link as one of its ends sees it.
@@ -187,26 +188,6 @@ func (f *fleet) known(l *ledger, name models.DeviceName, at place, byName map[mo
 		l.add(mistake{at: at, code: codeDeviceUnknown, msg: fmt.Sprintf("device %q is not known", cut(string(name), 64)), hint: didYouMean(string(name), names)})
 	}
 	return s
-}
-
-func (f *fleet) policy(l *ledger, s *subject, p *policyDoc) {
-	switch q := s.policy; {
-	case q == nil:
-		s.policy = p
-	case q.drift != p.drift:
-		l.add(mistake{
-			at: p.at, code: codePolicyTie, subject: q.name, device: s.Name,
-			msg:  fmt.Sprintf("DriftPolicy %s says %s and DriftPolicy %s at %s says %s", p.name, modeText(p.drift), q.name, q.at, modeText(q.drift)),
-			hint: "let one of them leave the device out",
-		})
-	}
-}
-
-func modeText(d models.Drift) string {
-	if d.After == 0 {
-		return string(d.Mode)
-	}
-	return fmt.Sprintf("%s after %s", d.Mode, d.After)
 }
 
 // link gives each device the links it is an end of.
@@ -374,12 +355,4 @@ func stringsOf(m map[string]string) map[string]any {
 		out[k] = v
 	}
 	return out
-}
-
-// drift is the device's policy, by default to tell.
-func (s *subject) drift() models.Drift {
-	if s.policy == nil {
-		return models.Drift{Mode: models.DriftAlert}
-	}
-	return s.policy.drift
 }

@@ -1,0 +1,180 @@
+package plan
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/setpoint-net/setpoint/models/tree"
+)
+
+// The guards, by the names that a person allows them under. Each forbids a plan
+// that is more likely a slip of the intent than what somebody wants.
+const (
+	GuardEmpty      = "empty"       // nothing is intended, and something runs
+	GuardMassDelete = "mass-delete" // many entries of one list go, or half of all leaves
+	GuardManagement = "management"  // the way that setpoint reaches the device by is cut
+)
+
+const (
+	massPercent = 30 // of the entries of one list, of which more may not go
+	massLeast   = 3  // entries, and leaves: less is no mass
+)
+
+// Guard is one that a plan offends, and by what.
+type Guard struct {
+	Name   string
+	Reason string // one line
+}
+
+// Guards returns what forbids a plan. Running and intended are the trees that it
+// leads from and to; address is the host of the device's own management address,
+// as it is dialled: a plan that takes that address, its interface or the gNMI
+// server away cuts the branch it sits on.
+func Guards(p *Plan, running, intended *tree.Tree, address string) []Guard {
+	var out []Guard
+	if p.Empty() {
+		return nil
+	}
+	if intended.IsEmpty() && !running.IsEmpty() {
+		out = append(out, Guard{GuardEmpty, "nothing is intended: all that is managed would go"})
+	} else if why := massDelete(p, running); why != "" {
+		out = append(out, Guard{GuardMassDelete, why})
+	}
+	if why := cutsOff(p, running, address); why != "" {
+		out = append(out, Guard{GuardManagement, why})
+	}
+	return out
+}
+
+// massDelete says which list loses more than its share of entries, or that the
+// device loses half of its leaves. A list is told apart by its place: the
+// neighbors of one network instance are one list.
+func massDelete(p *Plan, running *tree.Tree) string {
+	lost := map[string]int{}
+	lists := map[string]tree.Path{}
+	last := ""
+	leaves := 0
+	for _, c := range p.Changes {
+		if c.New != nil || c.Old == nil {
+			continue
+		}
+		leaves++
+		if c.whole == 0 {
+			continue
+		}
+		entry := c.Path[:c.whole]
+		if text := entry.String(); text != last {
+			last = text
+			list := listOf(entry)
+			lost[list.String()]++
+			lists[list.String()] = list
+		}
+	}
+	worst, why := 0, ""
+	for name, n := range lost {
+		had := entries(running, lists[name])
+		if n < massLeast || n*100 <= had*massPercent {
+			continue
+		}
+		if line := fmt.Sprintf("%d of %d entries of %s would go", n, had, visible(name)); n > worst || n == worst && line < why {
+			worst, why = n, line
+		}
+	}
+	if why != "" {
+		return why
+	}
+	if had := count(running); leaves >= massLeast && leaves*2 >= had {
+		return fmt.Sprintf("%d of %d managed leaves would go", leaves, had)
+	}
+	return ""
+}
+
+// listOf is an entry's path without its own keys.
+func listOf(entry tree.Path) tree.Path {
+	n := len(entry) - 1
+	return append(entry[:n:n], tree.Elem{Name: entry[n].Name})
+}
+
+// entries counts those of the list at p.
+func entries(t *tree.Tree, p tree.Path) int {
+	around := t.Root()
+	if len(p) > 1 {
+		around = t.Lookup(p[:len(p)-1])
+	}
+	if around == nil {
+		return 0
+	}
+	for _, m := range around.Members() {
+		if isList(m) && m.Schema.Name == p[len(p)-1].Name {
+			return len(m.Members())
+		}
+	}
+	return 0
+}
+
+// count is the number of leaves of a tree, the keys of entries aside.
+func count(t *tree.Tree) int {
+	n := 0
+	t.Leaves(func(p tree.Path, _ *tree.Value) bool {
+		if !isKey(p) {
+			n++
+		}
+		return true
+	})
+	return n
+}
+
+// cutsOff says how a plan takes away the device's management address, the
+// interface that has it, or its gNMI server.
+func cutsOff(p *Plan, running *tree.Tree, address string) string {
+	port := ""
+	host, err := netip.ParseAddr(address)
+	for _, c := range p.Changes {
+		text := c.Path.String()
+		gone := c.New == nil
+		off := c.Path[len(c.Path)-1].Name == "enabled" && c.New != nil && c.New.Text() == "false"
+		if strings.HasPrefix(text, "/system/grpc-servers/grpc-server[") && (off || gone && c.whole > 0) {
+			return fmt.Sprintf("%s: a gNMI server of the device would end", visible(text))
+		}
+		if err != nil || !strings.HasPrefix(text, "/interfaces/interface[") || !gone && !off {
+			continue
+		}
+		if port == "" {
+			port = portOf(running, host)
+		}
+		switch {
+		case !strings.HasPrefix(text, port+"/"):
+		case off:
+			return fmt.Sprintf("%s: the interface with the management address %s would be shut", visible(text), host)
+		case c.whole > 0 && carries(c.Path[:c.whole], host):
+			return fmt.Sprintf("%s: the management address %s would go", visible(c.Path[:c.whole].String()), host)
+		}
+	}
+	return ""
+}
+
+// carries says whether an entry that goes is the address, or what it lies in.
+func carries(entry tree.Path, host netip.Addr) bool {
+	last := entry[len(entry)-1]
+	if last.Name != "address" {
+		return last.Name == "interface" || last.Name == "subinterface"
+	}
+	a, err := netip.ParseAddr(last.Keys[0].Value)
+	return err == nil && a.Unmap() == host.Unmap()
+}
+
+// portOf is the path of the interface that has an address; "/" for none.
+func portOf(running *tree.Tree, host netip.Addr) string {
+	port := "/"
+	running.Leaves(func(p tree.Path, v *tree.Value) bool {
+		if p[0].Name == "interfaces" && p[len(p)-1].Name == "ip" {
+			if a, err := netip.ParseAddr(v.Text()); err == nil && a.Unmap() == host.Unmap() {
+				port = p[:2].String()
+				return false
+			}
+		}
+		return true
+	})
+	return port
+}
