@@ -75,6 +75,16 @@ func TestTheRoadMayBeginBehindAProxy(t *testing.T) {
 	}
 }
 
+// TestAnEmptyRepositoryIsWaitedFor starts before there is anything to deploy.
+func TestAnEmptyRepositoryIsWaitedFor(t *testing.T) {
+	w := newWorld(t, 1)
+	w.start()
+	w.says("the repository is empty")
+	w.deployed(w.push(w.network("engineering", "alert")))
+	w.says("repository is watched again")
+	w.stop()
+}
+
 // deployedTwice takes two commits down the whole road.
 func (w *world) deployedTwice() {
 	w.t.Helper()

@@ -47,4 +47,7 @@
 //
 // A Repo keeps up to 96 MiB of inflated objects, the folders of the last tree,
 // and 128 open packs. Each fetch adds a pack; above 64, small ones are merged.
+// go-git indexes what was fetched in memory: of 10,000 files with 500 commits,
+// that is some 200 MB during the first clone. After it, a commit costs what it
+// changed (BenchmarkTenThousandFiles).
 package gitwatch
