@@ -11,8 +11,8 @@ build: ## build bin/setpoint
 	$(GO) build -trimpath -o bin/setpoint ./cmd/setpoint
 
 .PHONY: demo
-demo: build ## the whole road on this machine, in under a minute
-	./bin/setpoint demo
+demo: build ## the whole road on this machine, in seconds; KEEP=1 leaves it up
+	./bin/setpoint demo $(if $(KEEP),--keep)
 
 .PHONY: test
 test: ## every test

@@ -34,6 +34,7 @@ awaits approval again.
 
   setpoint approve leaf01 --dry-run        show the plan and its name
   setpoint approve leaf01 --plan 1f2e3d    approve that plan and no other
+  setpoint approve leaf01 leaf02           approve several: a line each, not the plans
 
 It exits with 0 when all are approved, with 2 when not.`,
 		Args: cobra.MinimumNArgs(1),
@@ -41,7 +42,8 @@ It exits with 0 when all are approved, with 2 when not.`,
 			if plan != "" && len(names) > 1 {
 				return errors.New("--plan is one device's: name one")
 			}
-			return approveAll(c.Context(), &a, names, approval{plan: plan, dry: dryRun, out: c.OutOrStdout(), errOut: c.ErrOrStderr()})
+			how := approval{plan: plan, dry: dryRun, brief: len(names) > 1 && !dryRun, out: c.OutOrStdout(), errOut: c.ErrOrStderr()}
+			return approveAll(c.Context(), &a, names, how)
 		},
 	}
 	a.flags(c)
@@ -54,6 +56,7 @@ It exits with 0 when all are approved, with 2 when not.`,
 type approval struct {
 	plan        string
 	dry         bool
+	brief       bool // a line for each plan
 	out, errOut io.Writer
 }
 
@@ -88,7 +91,7 @@ func (how approval) one(ctx context.Context, a *asking, name string) (approvedAn
 	if err := a.ask(ctx, "/v1/plans/"+url.PathEscape(name), &p); err != nil {
 		return approvedAnswer{}, err
 	}
-	if a.output != "json" {
+	if a.output != "json" && !how.brief {
 		p.write(how.out)
 	}
 	answer := approvedAnswer{Device: p.Device, Plan: p.Plan}
@@ -97,7 +100,7 @@ func (how approval) one(ctx context.Context, a *asking, name string) (approvedAn
 	}
 	err := a.tell(ctx, "/v1/approve", approveQuestion{Device: p.Device, Plan: cmp.Or(how.plan, p.Plan)}, &answer)
 	if err == nil && a.output != "json" {
-		fmt.Fprintf(how.out, "%s: approved plan %s as %s\n", p.Device, answer.Plan, answer.Approval.Who)
+		fmt.Fprintf(how.out, "%s: approved plan %s, %s, as %s\n", p.Device, answer.Plan, count(p.Changes, "change"), answer.Approval.Who)
 	}
 	return answer, err
 }

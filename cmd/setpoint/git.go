@@ -11,7 +11,8 @@ import (
 
 // workRepo is a bare repository and a clone of it, for the demo: the git that an
 // engineer works with, driven by the git command and untouched by the user's own
-// configuration.
+// configuration. The clone can be worked in by hand as well: it knows who commits
+// and where to push.
 type workRepo struct {
 	bare, clone string
 }
@@ -38,6 +39,10 @@ func newWorkRepo(ctx context.Context, dir string) (*workRepo, error) {
 		{"init", "-q"},
 		{"symbolic-ref", "HEAD", "refs/heads/main"},
 		{"remote", "add", "origin", w.bare},
+		{"config", "branch.main.remote", "origin"},
+		{"config", "branch.main.merge", "refs/heads/main"},
+		{"config", "user.name", "setpoint demo"},
+		{"config", "user.email", "demo@localhost"},
 	} {
 		if _, err := w.git(ctx, w.clone, args...); err != nil {
 			return nil, err
@@ -46,11 +51,8 @@ func newWorkRepo(ctx context.Context, dir string) (*workRepo, error) {
 	return w, nil
 }
 
-// push writes the files, commits them and pushes; it returns the commit.
-func (w *workRepo) push(ctx context.Context, subject string, files map[string]string) (string, error) {
-	if err := w.write(files); err != nil {
-		return "", err
-	}
+// push commits what lies in the clone and pushes it; it returns the commit.
+func (w *workRepo) push(ctx context.Context, subject string) (string, error) {
 	for _, args := range [][]string{
 		{"add", "-A"},
 		{"commit", "-q", "-m", subject},
@@ -81,8 +83,6 @@ func (w *workRepo) git(ctx context.Context, dir string, args ...string) (string,
 	c.Dir = dir
 	c.Env = append(os.Environ(),
 		"GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0",
-		"GIT_AUTHOR_NAME=setpoint demo", "GIT_AUTHOR_EMAIL=demo@localhost",
-		"GIT_COMMITTER_NAME=setpoint demo", "GIT_COMMITTER_EMAIL=demo@localhost",
 	)
 	out, err := c.CombinedOutput()
 	if err != nil {

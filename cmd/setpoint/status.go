@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,17 +16,24 @@ import (
 
 func newStatus() *cobra.Command {
 	var a asking
+	var wait string
+	var timeout time.Duration
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "what the service knows: head, rollout, devices, drift",
 		Long: `status says where the deploy branch's head, its rollout and the devices stand.
 
+With --wait it waits first until a commit is on every device, or can't be because
+of its mistakes.
+
+  setpoint status --wait $(git rev-parse HEAD) --timeout 5m
+
 It exits with 0 when every device is where the head wants it, with 1 when not yet
 or not all, with 2 when the service could not be asked.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			var s statusAnswer
-			if err := a.ask(c.Context(), "/v1/status", &s); err != nil {
+			s, err := a.awaitStatus(c.Context(), newScreen(c.ErrOrStderr()), wait, timeout)
+			if err != nil {
 				return err
 			}
 			if err := s.write(c.OutOrStdout(), a.output); err != nil {
@@ -36,7 +46,45 @@ or not all, with 2 when the service could not be asked.`,
 		},
 	}
 	a.flags(c)
+	c.Flags().StringVar(&wait, "wait", "", "the commit, or its first 7 characters and more, to wait for")
+	c.Flags().DurationVar(&timeout, "timeout", time.Minute, "how long to wait at most")
 	return c
+}
+
+// awaitStatus asks until the commit has arrived, or never will, or timeout is
+// over; no commit, once.
+func (a *asking) awaitStatus(ctx context.Context, show *screen, commit string, timeout time.Duration) (*statusAnswer, error) {
+	if commit != "" && !commitName.MatchString(commit) {
+		return nil, hint(fmt.Errorf("--wait %s: no commit", commit), "name it by its hash, as git rev-parse HEAD prints it")
+	}
+	if commit != "" {
+		defer show.await(fmt.Sprintf("waiting for %.7s on every device", commit))()
+	}
+	end := time.NewTimer(timeout)
+	defer end.Stop()
+	for {
+		s := &statusAnswer{}
+		if err := a.ask(ctx, "/v1/status", s); err != nil || commit == "" || s.settled(commit) {
+			return s, err
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-end.C:
+			return s, nil
+		case <-ctx.Done():
+			return s, nil
+		}
+	}
+}
+
+var commitName = regexp.MustCompile(`^[0-9a-f]{7,64}$`)
+
+// settled says whether a commit is the head, and on every device or never.
+func (s *statusAnswer) settled(commit string) bool {
+	if s.Head == nil || !strings.HasPrefix(s.Head.New, commit) {
+		return false
+	}
+	return s.converged() || s.Render != nil && s.Render.State == models.RenderMistakes
 }
 
 // converged says whether the head is on every device, as last read, and nothing

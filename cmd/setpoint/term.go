@@ -8,15 +8,21 @@ import (
 )
 
 // term holds the rules of the terminal: colour and progress only where a person
-// looks on, never in a pipe or a file; NO_COLOR and TERM=dumb are obeyed. Every
-// command asks a term and none writes an escape code itself.
+// looks on, never in a pipe or a file; NO_COLOR and TERM=dumb are obeyed, and
+// CLICOLOR_FORCE asks for colour where nobody seems to. Every command asks a term.
 type term struct {
 	colour bool
 }
 
+// forceColour is the variable that asks for colour in a pipe.
+const forceColour = "CLICOLOR_FORCE"
+
 func newTerm(w io.Writer) term {
 	if os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
 		return term{}
+	}
+	if v := os.Getenv(forceColour); v != "" && v != "0" {
+		return term{colour: true}
 	}
 	f, ok := w.(*os.File)
 	if !ok {

@@ -16,6 +16,7 @@ type FleetConfig struct {
 	Devices  int
 	Host     string             // where to listen; "": 127.0.0.1
 	BasePort int                // first port, one more for each device; 0: any that are free
+	Addr     func(i int) string // host:port of each, instead of Host and BasePort; nil: those
 	Name     func(i int) string // nil: device-1, device-2, …
 	TLS      *tls.Config        // shared by all
 	Username string
@@ -81,8 +82,12 @@ func (c FleetConfig) device(ctx context.Context, i int) (*Target, net.Listener, 
 	if c.BasePort > 0 {
 		port = c.BasePort + i
 	}
+	addr := net.JoinHostPort(host, strconv.Itoa(port))
+	if c.Addr != nil {
+		addr = c.Addr(i)
+	}
 	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	l, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, nil, fmt.Errorf("target %s: %w", name, err)
 	}
