@@ -98,6 +98,32 @@ func TestTreeKeepsWhatGitKnowsOfAFile(t *testing.T) {
 	}
 }
 
+func TestTreeNamesContentWithoutReadingIt(t *testing.T) {
+	u := newUpstream(t)
+	r := openRepo(t, u.dir)
+	sums := func(blobs ...blob) map[string]string {
+		commit := u.push("main", blobs...)
+		list, err := fs.ReadDir(openTree(t, r, commit), ".")
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := map[string]string{}
+		for _, e := range list {
+			s, ok := e.(interface{ Sum() string })
+			if !ok {
+				t.Fatalf("%T has no sum", e)
+			}
+			out[e.Name()] = s.Sum()
+		}
+		return out
+	}
+	before := sums(blob{"", "a", "one"}, blob{"", "b", "two"}, blob{"", "c", "one"})
+	after := sums(blob{"", "a", "one"}, blob{"", "b", "three"})
+	if before["a"] != after["a"] || before["a"] != before["c"] || before["b"] == after["b"] || before["a"] == before["b"] {
+		t.Errorf("before %v, after %v", before, after)
+	}
+}
+
 func TestTreeSaysWhatIsNotThere(t *testing.T) {
 	u := newUpstream(t)
 	commit := u.push("main", everyKind()...)

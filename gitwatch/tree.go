@@ -29,9 +29,11 @@ const (
 // here; a file is read when it is asked for, up to 16 MiB.
 //
 // The file system also is an fs.ReadDirFS, fs.ReadFileFS and fs.StatFS, and is
-// safe for concurrent use. Files are 0444 or 0555, folders 0555, all with the
-// commit's time. A symbolic link is never followed: it has fs.ModeSymlink and
-// its target as content. A submodule has fs.ModeIrregular and no content.
+// safe for concurrent use. A directory entry has a method Sum() string that
+// names its content without reading it. Files are 0444 or 0555, folders 0555,
+// all with the commit's time. A symbolic link is never followed: it has
+// fs.ModeSymlink and its target as content. A submodule has fs.ModeIrregular and
+// no content.
 func (r *Repo) Tree(commit string) (fs.FS, error) {
 	if !plumbing.IsHash(commit) {
 		return nil, fmt.Errorf("tree of %q: not a full commit hash", commit)
@@ -331,6 +333,10 @@ func (e dirEntry) String() string    { return fs.FormatDirEntry(e) }
 
 // Info reads the size when it is asked for.
 func (e dirEntry) Info() (fs.FileInfo, error) { return e.tree.stat(e.entry) }
+
+// Sum names the file's content, or the folder's: the hash of its git object. It
+// costs no read.
+func (e dirEntry) Sum() string { return e.hash.String() }
 
 type fileInfo struct {
 	entry

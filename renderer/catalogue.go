@@ -46,7 +46,7 @@ func Kinds(ctx context.Context, repo fs.FS) ([]Kind, []models.Mistake, error) {
 	l := &ledger{}
 	var own []source
 	if repo != nil {
-		src, err := gather(ctx, kindsOnly{repo}, l)
+		src, err := gather(ctx, kindsOnly{repo}, new(shelf[fileID, *parsed]), l)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -12,16 +12,17 @@ import (
 // worker renders devices, one at a time.
 type worker struct {
 	*fleet
-	evaluator *evaluator // nil when the repo has no kinds, or broken ones
+	evaluator *evaluator // nil until it is needed, and when kinds are broken
 }
 
 // rendering is one device on its way.
 type rendering struct {
 	*subject
-	worker
+	*worker
 	layers   []*built // by level, ascending
 	mistakes []mistake
 	partial  bool // something of the config is not known: nothing is called missing
+	excused  bool // a reference to nothing is another mistake's fault
 }
 
 func (r *rendering) tell(m mistake) {
@@ -32,27 +33,54 @@ func (r *rendering) tell(m mistake) {
 }
 
 // render gives a device's intended config, or its mistakes.
-func (w worker) render(ctx context.Context, s *subject) (Device, []mistake) {
+func (w *worker) render(ctx context.Context, s *subject) (Device, []mistake) {
+	d := Device{Device: s.Device}
+	d.Drift = s.drift()
+	id, known := w.inputs(s)
+	if known {
+		if o, ok := w.kept.devices.get(id); ok {
+			d.Config, d.Hash = o.config, o.hash
+			return d, nil
+		}
+	}
+	w.fresh.Add(1)
 	r := &rendering{subject: s, worker: w}
+	merged := r.config(ctx)
+	if len(r.mistakes) > 0 {
+		return d, r.mistakes
+	}
+	d.Config, d.Hash = merged.Canonical(), merged.Hash()
+	if known && r.whole() {
+		w.kept.devices.put(id, &outcome{config: d.Config, hash: d.Hash})
+	}
+	return d, nil
+}
+
+// whole tells whether all was looked at. What a mistake elsewhere hides must not
+// pass for sound once that is mended.
+func (r *rendering) whole() bool {
+	return !r.partial && !r.excused && r.subject.scope != nil
+}
+
+// config is the device's fragments laid over each other, and checked.
+func (r *rendering) config(ctx context.Context) *tree.Tree {
 	r.collect(ctx)
 	merged := r.merge()
 	r.managed(merged)
-	for _, f := range w.checker.faults(merged) {
+	for _, f := range r.checker.faults(merged) {
 		r.blame(f, codeYANGValue)
 	}
-	if !r.partial {
-		for _, f := range w.refs.faults(merged) {
-			if !w.mentioned(f.misses) && !r.dropped(f.misses) {
-				r.blame(f, codeYANGLeafref)
-			}
+	if r.partial {
+		return merged
+	}
+	for _, f := range r.worker.refs.faults(merged) {
+		if r.mentioned(f.misses) || r.dropped(f.misses) {
+			r.excused = true
+			continue
 		}
+		r.blame(f, codeYANGLeafref)
 	}
-	d := Device{Device: s.Device}
-	d.Drift = s.drift()
-	if len(r.mistakes) == 0 {
-		d.Config, d.Hash = merged.Canonical(), merged.Hash()
-	}
-	return d, r.mistakes
+	return merged
 }
 
 // collect builds the fragments that make up the device.
@@ -61,7 +89,7 @@ func (r *rendering) collect(ctx context.Context) {
 	refs := &scope{name: r.Name, labels: r.Labels, vars: r.subject.vars}
 	for _, g := range r.subject.groups {
 		frag := r.fleet.groups[g]
-		switch built := r.static[frag]; {
+		switch built := r.static[g]; {
 		case frag == nil:
 		case built != nil:
 			r.layers = append(r.layers, built)
@@ -74,6 +102,9 @@ func (r *rendering) collect(ctx context.Context) {
 	}
 	var input map[string]any
 	for _, q := range r.requests {
+		if r.evaluator == nil && !r.fleet.kinds.broken {
+			r.evaluator = r.fleet.kinds.borrow()
+		}
 		if r.evaluator == nil || ctx.Err() != nil {
 			r.partial = true
 			break

@@ -33,7 +33,9 @@ type deviceDoc struct {
 	addressAt  place
 	ownManage  []entry
 	vars       *node
+	varsSum    sum
 	openconfig *node
+	fragment   given // openconfig
 }
 
 // groupDoc is a Group document.
@@ -45,6 +47,7 @@ type groupDoc struct {
 	manage     []entry
 	vars       *node
 	openconfig *node
+	fragment   given // openconfig
 }
 
 // linkDoc is a Link document: two ports that one cable joins.
@@ -60,6 +63,7 @@ type linkEnd struct {
 	port     string
 	portAt   place
 	vars     *node // of the port, such as its address on the link
+	varsSum  sum
 }
 
 // requestDoc is a document of a kind of the library or of the repo's own.
@@ -70,6 +74,7 @@ type requestDoc struct {
 	spec       *node
 	specAt     place // of the key "spec"
 	value      any   // spec, for CUE
+	specSum    sum
 }
 
 // entry is one text of a list with its place.
@@ -96,8 +101,19 @@ type intent struct {
 	requests []*requestDoc
 }
 
-// decoder turns documents into values, strictly: an unknown field is a mistake
-// with a near name.
+// join takes another file's documents in.
+func (i *intent) join(o *intent) {
+	i.devices = append(i.devices, o.devices...)
+	i.groups = append(i.groups, o.groups...)
+	i.links = append(i.links, o.links...)
+	i.policies = append(i.policies, o.policies...)
+	i.requests = append(i.requests, o.requests...)
+}
+
+// decoder turns one file's documents into values, strictly: an unknown field is a
+// mistake with a near name. It sees nothing of other files but the names that they
+// have taken, because what it makes of a file is kept for the next tree: what
+// documents mean for each other is the fleet's.
 type decoder struct {
 	*ledger
 	intent
@@ -293,6 +309,7 @@ func (d *decoder) device(n *node) {
 	dev.Redundancy = d.text(spec.get("redundancy"), "redundancy")
 	dev.vars = d.vars(spec.get("vars"))
 	dev.openconfig = d.mapped(spec.get("openconfig"), "openconfig")
+	dev.varsSum, dev.fragment = sumOf(dev.vars), about(dev.openconfig)
 	if name != "" {
 		d.devices = append(d.devices, dev)
 	}
@@ -417,6 +434,7 @@ func (d *decoder) group(n *node) {
 	g.manage = d.texts(spec.get("manage"), "manage")
 	g.vars = d.vars(spec.get("vars"))
 	g.openconfig = d.mapped(spec.get("openconfig"), "openconfig")
+	g.fragment = about(g.openconfig)
 	if name != "" && ok {
 		d.groups = append(d.groups, g)
 	}
@@ -523,6 +541,7 @@ func (d *decoder) linkEnd(spec *node, end string) (linkEnd, bool) {
 		return e, false
 	}
 	e.deviceAt, e.portAt = device.at, port.at
+	e.varsSum = sumOf(e.vars)
 	return e, true
 }
 
@@ -541,7 +560,7 @@ func (d *decoder) request(n *node, kind string) {
 		r.spec = &node{at: r.specAt, shape: mapping}
 	}
 	ok = d.integers(r.spec) && ok
-	r.value = plainValue(r.spec)
+	r.value, r.specSum = plainValue(r.spec), sumOf(r.spec)
 	if name != "" && ok {
 		d.requests = append(d.requests, r)
 	}

@@ -3,6 +3,7 @@ package renderer
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io/fs"
 	"path"
@@ -21,10 +22,14 @@ const (
 
 const ignoreFile = ".setpointignore"
 
-// source is one file that was read.
+// source is one file of the tree.
 type source struct {
 	name string
-	data []byte
+	sum  string  // of its content
+	data []byte  // nil when it is kept, and sound
+	size int     // of data, in bytes
+	ok   bool    // it is text
+	kept *parsed // what is known of it from a tree before, nil for nothing
 }
 
 // sources is what a tree holds for the renderer.
@@ -33,9 +38,14 @@ type sources struct {
 	kinds []source // kinds/*.cue, by name
 }
 
+// summed is a directory entry of a tree that knows its files' content without
+// reading it, as git's does: files with the same sum have the same bytes.
+type summed interface{ Sum() string }
+
 // gather walks the tree in lexical order. An error is one of reading the tree;
-// what the repository's authors can mend is a mistake.
-func gather(ctx context.Context, tree fs.FS, l *ledger) (*sources, error) {
+// what the repository's authors can mend is a mistake. A file that is kept is not
+// read, where the tree can tell.
+func gather(ctx context.Context, tree fs.FS, kept *shelf[fileID, *parsed], l *ledger) (*sources, error) {
 	ignore, err := readIgnore(tree, l)
 	if err != nil {
 		return nil, err
@@ -68,7 +78,7 @@ func gather(ctx context.Context, tree fs.FS, l *ledger) (*sources, error) {
 			})
 			return nil
 		}
-		into := s.shelf(name, l)
+		into := s.place(name, l)
 		if into == nil {
 			return nil
 		}
@@ -80,16 +90,16 @@ func gather(ctx context.Context, tree fs.FS, l *ledger) (*sources, error) {
 			l.at(place{file: name}, codeFiles, "is one file too many: a config repo may hold %d", maxFiles)
 			return fs.SkipAll
 		}
-		data, ok, err := readFile(tree, name, l)
+		src, err := take(tree, name, d, kept, l)
 		if err != nil {
 			return err
 		}
-		if total += len(data); total > maxTreeBytes {
+		if total += src.size; total > maxTreeBytes {
 			l.at(place{file: name}, codeFiles, "brings the config repo over %d MiB", maxTreeBytes>>20)
 			return fs.SkipAll
 		}
-		if ok {
-			*into = append(*into, source{name, data})
+		if src.ok {
+			*into = append(*into, src)
 		}
 		return nil
 	})
@@ -102,8 +112,41 @@ func gather(ctx context.Context, tree fs.FS, l *ledger) (*sources, error) {
 	return s, nil
 }
 
-// shelf says where a file belongs, nil when it is none of ours.
-func (s *sources) shelf(name string, l *ledger) *[]source {
+// take is a file that is kept, or that is read now.
+func take(tree fs.FS, name string, d fs.DirEntry, kept *shelf[fileID, *parsed], l *ledger) (source, error) {
+	src := source{name: name}
+	if known, ok := d.(summed); ok {
+		src.sum = known.Sum()
+	}
+	if src.sum != "" {
+		if p, ok := kept.get(fileID{name, src.sum}); ok {
+			return p.again(), nil
+		}
+	}
+	var err error
+	if src.data, src.ok, err = readFile(tree, name, l); err != nil {
+		return src, err
+	}
+	src.size = len(src.data)
+	if src.sum == "" && src.ok {
+		own := sha256.Sum256(src.data)
+		src.sum = string(own[:])
+		if p, ok := kept.get(fileID{name, src.sum}); ok {
+			return p.again(), nil
+		}
+	}
+	return src, nil
+}
+
+// again is the file as it is taken the next time.
+func (p *parsed) again() source {
+	src := p.source
+	src.kept = p
+	return src
+}
+
+// place says where a file belongs, nil when it is none of ours.
+func (s *sources) place(name string, l *ledger) *[]source {
 	switch dir, ext := path.Dir(name), path.Ext(name); {
 	case ext == ".yaml" || ext == ".yml":
 		return &s.yaml
@@ -141,6 +184,9 @@ func readFile(tree fs.FS, name string, l *ledger) (data []byte, ok bool, err err
 
 // isText refuses bytes that are not UTF-8 text, at their place.
 func isText(name string, data []byte, l *ledger) bool {
+	if !slices.ContainsFunc(data, func(b byte) bool { return b < ' ' && b != '\t' && b != '\n' && b != '\r' || b >= 0x7f }) {
+		return true
+	}
 	line, column := 1, 1
 	for i := 0; i < len(data); {
 		r, n := utf8.DecodeRune(data[i:])

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/setpoint-net/setpoint/models"
 	"github.com/setpoint-net/setpoint/models/tree"
@@ -18,15 +19,17 @@ const (
 )
 
 // fleet is the devices of a config repo with all that other documents say about
-// them. It is read-only once made.
+// them. It is read-only once made, but for what it counts and keeps.
 type fleet struct {
 	schema   *tree.Schema
 	kinds    *kinds
 	checker  *checker
 	refs     references
 	subjects []*subject // by name
-	static   map[*fragment]*built
+	static   map[*groupDoc]*built
 	groups   map[*groupDoc]*fragment
+	kept     *Renderer    // what is known from trees before
+	fresh    atomic.Int64 // devices that were not
 	// unreadable files can't be asked what they define: what they mention is
 	// not reported as missing.
 	unreadable [][]byte
@@ -42,6 +45,7 @@ type subject struct {
 	requests []*requestDoc
 	links    []portLink // by port
 	vars     *node
+	seen     sum         // name, labels and vars
 	scope    *tree.Scope // nil when manage has a mistake
 	policy   *policyDoc  // nil: none says a mode
 	ignored  []models.Ignored
@@ -52,6 +56,8 @@ type portLink struct {
 	port, peerPort         string
 	portVars, peerPortVars *node
 	peer                   *subject
+
+	portVarsSum, peerPortVarsSum sum
 }
 
 // mentioned tells whether an unreadable file holds a word.
@@ -210,8 +216,8 @@ func (f *fleet) link(d *decoder, byName map[models.DeviceName]*subject) {
 		if a == nil || b == nil {
 			continue
 		}
-		a.links = append(a.links, portLink{l.a.port, l.b.port, l.a.vars, l.b.vars, b})
-		b.links = append(b.links, portLink{l.b.port, l.a.port, l.b.vars, l.a.vars, a})
+		a.links = append(a.links, portLink{l.a.port, l.b.port, l.a.vars, l.b.vars, b, l.a.varsSum, l.b.varsSum})
+		b.links = append(b.links, portLink{l.b.port, l.a.port, l.b.vars, l.a.vars, a, l.b.varsSum, l.a.varsSum})
 	}
 	for _, s := range f.subjects {
 		slices.SortStableFunc(s.links, func(x, y portLink) int {
@@ -223,6 +229,7 @@ func (f *fleet) link(d *decoder, byName map[models.DeviceName]*subject) {
 // groupVars are what a set of groups gives as vars.
 type groupVars struct {
 	vars  *node
+	sum   sum
 	clash []mistake
 }
 
@@ -235,12 +242,14 @@ func (f *fleet) vars(l *ledger, s *subject, known map[string]groupVars) *node {
 	merged, ok := known[id.String()]
 	if !ok {
 		merged = mergeGroupVars(s.groups)
+		merged.sum = sumOf(merged.vars)
 		known[id.String()] = merged
 	}
 	for _, m := range merged.clash {
 		m.device = s.Name
 		l.add(m)
 	}
+	s.seen = looks(s.Name, s.Labels, merged.sum, s.varsSum)
 	return overlay(merged.vars, s.deviceDoc.vars, nil)
 }
 
@@ -311,7 +320,7 @@ func (f *fleet) manage(l *ledger, s *subject, scopes map[string]*tree.Scope, val
 
 // fragments builds once what does not differ between devices.
 func (f *fleet) fragments(d *decoder) {
-	f.static, f.groups = make(map[*fragment]*built), make(map[*groupDoc]*fragment)
+	f.static, f.groups = make(map[*groupDoc]*built), make(map[*groupDoc]*fragment)
 	b := builder{f.schema}
 	used := make(map[*groupDoc]bool)
 	for _, s := range f.subjects {
@@ -325,13 +334,20 @@ func (f *fleet) fragments(d *decoder) {
 		}
 		frag := &fragment{root: g.openconfig, level: g.priority, title: "Group " + g.name, at: g.at}
 		f.groups[g] = frag
-		if !refersWithin(g.openconfig) {
+		if len(g.fragment.refs) > 0 || g.fragment.odd {
+			continue
+		}
+		// A document that is the last tree's stands where it stood.
+		once, ok := f.kept.groups.get(g)
+		if !ok {
 			var said []mistake
-			f.static[frag] = b.build(frag, nil, func(m mistake) { said = append(said, m) })
-			f.static[frag].mistakes = said
-			if !used[g] {
-				d.list = append(d.list, said...)
-			}
+			once = b.build(frag, nil, func(m mistake) { said = append(said, m) })
+			once.mistakes = said
+		}
+		f.kept.groups.put(g, once)
+		f.static[g] = once
+		if !used[g] {
+			d.list = append(d.list, once.mistakes...)
 		}
 	}
 }

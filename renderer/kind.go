@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"cuelang.org/go/cue"
 	"cuelang.org/go/cue/ast"
@@ -31,7 +32,7 @@ const maxKindBytes = 16 << 20
 
 // kinds are the kinds that documents may be of: the definitions with an
 // openconfig, of the library and of the repo's own kinds/*.cue, which override
-// the library's by name. It is read-only; evaluators are made from it.
+// the library's by name. It is read-only, but for the evaluators that wait in it.
 type kinds struct {
 	files []source // the repo's own
 	own   []string // the definitions in them
@@ -39,11 +40,21 @@ type kinds struct {
 	// broken files could not be compiled; no kind can be evaluated then, and
 	// the documents of kinds they may define are left alone.
 	broken bool
+	sum    sum // of files
+
+	mu   sync.Mutex
+	idle []*evaluator
 }
 
 // loadKinds compiles the kinds once, for their mistakes and their names.
 func loadKinds(files []source, l *ledger) *kinds {
 	k := &kinds{files: files, names: libraryNames()}
+	var s summing
+	for _, f := range files {
+		s.text(f.name)
+		s.text(string(f.data))
+	}
+	k.sum = s.done()
 	if len(files) == 0 {
 		return k
 	}
@@ -80,6 +91,33 @@ func loadKinds(files []source, l *ledger) *kinds {
 	}
 	slices.Sort(k.names)
 	return k
+}
+
+// borrow gives an evaluator to one goroutine, nil when there is none to be had.
+func (k *kinds) borrow() *evaluator {
+	k.mu.Lock()
+	n := len(k.idle) - 1
+	if n >= 0 {
+		defer k.mu.Unlock()
+		e := k.idle[n]
+		k.idle = k.idle[:n]
+		return e
+	}
+	k.mu.Unlock()
+	// Compiled before without mistakes; an error would show as documents that
+	// could not be evaluated.
+	e, _ := newEvaluator(k)
+	return e
+}
+
+// giveBack takes an evaluator that borrow gave; nil is none.
+func (k *kinds) giveBack(e *evaluator) {
+	if e == nil {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.idle = append(k.idle, e)
 }
 
 // mayDefine tells whether a broken file mentions a kind.

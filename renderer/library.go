@@ -23,7 +23,7 @@ func libraryFiles() []source {
 	out := make([]source, 0, len(entries))
 	for _, e := range entries {
 		data, _ := library.ReadFile(path.Join("library/v1", e.Name()))
-		out = append(out, source{path.Join(libraryName, e.Name()), data})
+		out = append(out, source{name: path.Join(libraryName, e.Name()), data: data})
 	}
 	return out
 }

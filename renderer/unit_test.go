@@ -183,7 +183,7 @@ func FuzzResolve(f *testing.F) {
 
 func TestOverlayLeavesItsArgumentsAlone(t *testing.T) {
 	docs := func(s string) *node {
-		p := parseFile(source{"f.yaml", []byte(s)})
+		p := parseFile(source{name: "f.yaml", data: []byte(s)})
 		if len(p.list) > 0 {
 			t.Fatal(p.list)
 		}
@@ -209,7 +209,7 @@ func TestSyntaxErrorsAreFoundWhereTheyBegin(t *testing.T) {
 		strings.Repeat("k: [1, 2]\n---\n", 50) + "x: ]\n":           101,
 		strings.Repeat("k: [1,\n 2]\n---\n", 150) + "x: *nothing\n": 451,
 	} {
-		p := parseFile(source{"f.yaml", []byte(text)})
+		p := parseFile(source{name: "f.yaml", data: []byte(text)})
 		if p.sound || len(p.list) != 1 || p.list[0].at.line != want {
 			t.Errorf("%q: %+v, want line %d", cut(text, 40), p.list, want)
 		}
@@ -245,12 +245,12 @@ func TestEveryListHasItsStruct(t *testing.T) {
 
 func TestRecycledContextsGiveTheSame(t *testing.T) {
 	l := &ledger{}
-	k := loadKinds([]source{{"kinds/k.cue", []byte("package kinds\n#K: {spec: a: int, device: name: string, openconfig: system: config: hostname: \"\\(device.name)\\(spec.a)\"}\n")}}, l)
+	k := loadKinds([]source{{name: "kinds/k.cue", data: []byte("package kinds\n#K: {spec: a: int, device: name: string, openconfig: system: config: hostname: \"\\(device.name)\\(spec.a)\"}\n")}}, l)
 	e, err := newEvaluator(k)
 	if err != nil || len(l.list) > 0 {
 		t.Fatal(err, l.list)
 	}
-	spec := parseFile(source{"f.yaml", []byte("{a: 7}")}).docs[0]
+	spec := parseFile(source{name: "f.yaml", data: []byte("{a: 7}")}).docs[0]
 	r := &requestDoc{kind: "K", spec: spec, value: plainValue(spec)}
 	for i := range recycleAfter + 2 {
 		n, mistakes := e.evaluate(r, "leaf", map[string]any{"name": "leaf", "labels": map[string]any{}})

@@ -1,0 +1,252 @@
+package renderer
+
+import (
+	"bytes"
+	"context"
+	"io/fs"
+	"slices"
+	"sync"
+
+	"github.com/setpoint-net/setpoint/models"
+)
+
+// Renderer renders trees one after the other and keeps what the next one is
+// likely to share with the last: files by their content, documents, fragments,
+// and each device's config by the sum of all that goes into it. What was rendered
+// before changes no byte and no mistake of what is rendered now, only the time it
+// takes. What two renderings in a row had no use for is dropped.
+//
+// The zero Renderer is ready: kinds are then evaluated in this process. It may be
+// used by several goroutines, of which one renders at a time; its fields are set
+// before the first call and not changed after.
+type Renderer struct {
+	mu      sync.Mutex
+	checker *checker
+	kinds   *kinds // of the last tree
+	told    []mistake
+	files   shelf[fileID, *parsed]
+	groups  shelf[*groupDoc, *built] // without references
+	devices shelf[sum, *outcome]
+}
+
+// outcome is what is kept of a device that rendered without a mistake. It is kept
+// by the sum of the device's inputs, so it may hold nothing that depends on
+// anything else: no place, no name, nothing of another device.
+type outcome struct {
+	config []byte
+	hash   models.Hash
+}
+
+// fileID is a file with its content. Its places hold the name, so two files of
+// equal content are two.
+type fileID struct {
+	name, sum string
+}
+
+// parsed is one file's documents and what is wrong with it as YAML.
+type parsed struct {
+	ledger
+	source
+	docs   []*node
+	sound  bool
+	groups bool // it may hold a Group
+	names  []docName
+
+	decoded *decoding // the last time, see decode
+}
+
+// docName is what a document is called, before anybody has looked into it.
+type docName struct {
+	key string // kind and name
+	at  place
+}
+
+// decoding is what a file's documents say, and what is wrong with them.
+type decoding struct {
+	ledger
+	intent
+	kinds *kinds // that were known
+}
+
+// Render is the package's Render with what is kept from the renderings before.
+func (r *Renderer) Render(ctx context.Context, repo fs.FS) (*Result, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m, err := loadModels()
+	if err != nil {
+		return nil, err
+	}
+	if r.checker == nil {
+		r.checker = newChecker(m)
+	}
+	r.files.turn()
+	r.groups.turn()
+	r.devices.turn()
+	l := &ledger{}
+	src, err := gather(ctx, repo, &r.files, l)
+	if err != nil {
+		return nil, err
+	}
+	f := &fleet{schema: m.schema, kinds: r.loadKinds(src.kinds, l), checker: r.checker, refs: m.refs, groupFiles: make(map[string]bool), kept: r}
+	d, err := r.decode(ctx, src, f, l)
+	if err != nil {
+		return nil, err
+	}
+	assemble(d, f)
+	f.fragments(d)
+	devices, mistakes, err := f.render(ctx)
+	if err != nil {
+		return nil, err
+	}
+	res := &Result{Mistakes: settle(append(l.list, mistakes...)), Files: len(src.yaml) + len(src.kinds), Fresh: int(f.fresh.Load())}
+	if len(res.Mistakes) == 0 {
+		res.Devices = devices
+	}
+	return res, nil
+}
+
+// loadKinds compiles the kinds, unless they are the last tree's.
+func (r *Renderer) loadKinds(files []source, l *ledger) *kinds {
+	for _, f := range files {
+		if f.kept == nil {
+			r.files.put(fileID{f.name, f.sum}, &parsed{source: f, sound: true})
+		}
+	}
+	same := func(a, b source) bool { return a.name == b.name && bytes.Equal(a.data, b.data) }
+	if r.kinds == nil || !slices.EqualFunc(r.kinds.files, files, same) {
+		var own ledger
+		r.kinds = loadKinds(files, &own)
+		r.told = own.list
+	}
+	l.list = append(l.list, r.told...)
+	return r.kinds
+}
+
+// decode brings all files' documents together, in the order of the files. What a
+// file's documents say depends on the file and the kinds alone, but for names that
+// a file before has taken.
+func (r *Renderer) decode(ctx context.Context, src *sources, f *fleet, l *ledger) (*decoder, error) {
+	files := make([]*parsed, len(src.yaml))
+	fresh := make([]int, 0, len(src.yaml))
+	for i, s := range src.yaml {
+		if files[i] = s.kept; files[i] == nil {
+			fresh = append(fresh, i)
+		}
+	}
+	if err := each(ctx, len(fresh), func() func(int) {
+		return func(i int) { files[fresh[i]] = parseFile(src.yaml[fresh[i]]) }
+	}); err != nil {
+		return nil, err
+	}
+	for _, i := range fresh {
+		r.files.put(fileID{files[i].name, files[i].sum}, files[i])
+	}
+	taken := takenNames(files)
+	decodings := make([]*decoding, len(files))
+	if err := each(ctx, len(files), func() func(int) {
+		return func(i int) { decodings[i] = files[i].decode(f.kinds, taken[i]) }
+	}); err != nil {
+		return nil, err
+	}
+	d := &decoder{ledger: l, kinds: f.kinds}
+	for i, p := range files {
+		l.list = append(l.list, p.list...)
+		l.list = append(l.list, decodings[i].list...)
+		if !p.sound {
+			f.unreadable = append(f.unreadable, p.data)
+		}
+		if p.groups {
+			f.groupFiles[p.name] = true
+		}
+		d.intent.join(&decodings[i].intent)
+	}
+	return d, nil
+}
+
+func parseFile(src source) *parsed {
+	p := &parsed{source: src}
+	p.docs, p.sound = parse(src, &p.ledger)
+	p.groups = bytes.Contains(src.data, []byte("Group"))
+	if p.sound {
+		p.data = nil // its documents say it all
+	}
+	for _, n := range p.docs {
+		kind, name := n.get("kind"), n.get("metadata").get("name")
+		if kind != nil && name != nil && name.shape == text {
+			p.names = append(p.names, docName{kind.text + " " + name.text, name.at})
+		}
+	}
+	return p
+}
+
+// takenNames are, for each file, the names in it that a file before has taken,
+// with the place.
+func takenNames(files []*parsed) []map[string]place {
+	first := make(map[string]place, len(files))
+	taken := make([]map[string]place, len(files))
+	for i, p := range files {
+		for _, n := range p.names {
+			at, twice := first[n.key]
+			switch {
+			case !twice:
+				first[n.key] = n.at
+			case at.file != p.name:
+				if taken[i] == nil {
+					taken[i] = make(map[string]place)
+				}
+				taken[i][n.key] = at
+			}
+		}
+	}
+	return taken
+}
+
+// decode reads a file's documents. taken are names that are not theirs any more.
+func (p *parsed) decode(k *kinds, taken map[string]place) *decoding {
+	if p.decoded != nil && p.decoded.kinds == k && len(taken) == 0 {
+		return p.decoded
+	}
+	out := &decoding{kinds: k}
+	d := decoder{ledger: &out.ledger, kinds: k, names: make(map[string]place, len(p.names))}
+	for key, at := range taken {
+		d.names[key] = at
+	}
+	for _, n := range p.docs {
+		d.document(n)
+	}
+	out.intent = d.intent
+	if len(taken) == 0 {
+		p.decoded = out
+	}
+	return out
+}
+
+// shelf keeps values for as long as they are of use: what was neither put nor
+// asked for between two turns is gone after the second. It is safe for concurrent
+// use, but for turn.
+type shelf[K comparable, V any] struct {
+	mu       sync.Mutex
+	now, old map[K]V
+}
+
+func (s *shelf[K, V]) turn() {
+	s.old, s.now = s.now, make(map[K]V, len(s.now))
+}
+
+func (s *shelf[K, V]) get(k K) (V, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, ok := s.now[k]
+	if !ok {
+		if v, ok = s.old[k]; ok {
+			s.now[k] = v
+		}
+	}
+	return v, ok
+}
+
+func (s *shelf[K, V]) put(k K, v V) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now[k] = v
+}
