@@ -67,8 +67,21 @@
 // Render is pure: no clock, environment, network, or file outside the tree it is
 // given; neither the order of files nor GOMAXPROCS changes a byte. Input is bounded:
 // files of 1 MiB, 64 levels, 10,000 values repeated by aliases. Work is spread over
-// all processors. It holds nothing between calls. An error of Render is one of
-// reading the tree or its context's; authors' faults are never errors.
+// all processors. An error of Render is one of reading the tree or its context's;
+// authors' faults are never errors.
+//
+// # What is kept
+//
+// Most of a tree was in the tree before. A Renderer keeps, from one rendering to the
+// next: a file's documents, by its name and content, and where the tree names
+// contents without reading them, as gitwatch's do, an unchanged file is not read; a
+// group's fragment without references, by its document; and a device's config, by
+// the sum of all inputs that it is made from (see inputs). Inputs are content: what
+// moves a place and changes no value, such as a comment, renders no device anew. A
+// device with a mistake, or with a part that a mistake elsewhere hides, is not kept.
+// What two renderings in a row have no use for is dropped, so that memory does not
+// grow with their number. What was rendered before changes no byte and no mistake:
+// a test holds a Renderer against new ones over a long row of edits.
 //
 // # What it never does
 //
