@@ -14,6 +14,7 @@ const (
 	codeFiles     models.Code = "files"
 	codeSize      models.Code = "size"
 	codeEncoding  models.Code = "encoding"
+	codeBOM       models.Code = "bom"
 	codeControl   models.Code = "control"
 	codeIgnore    models.Code = "ignore"
 
@@ -107,7 +108,8 @@ var codes = map[models.Code]string{
 	codeFiles:     "the repo holds too many files, or too much in them",
 	codeSize:      "a file is larger than 1 MiB",
 	codeEncoding:  "a file is not UTF-8",
-	codeControl:   "a file holds a control character",
+	codeBOM:       "a file begins with a byte order mark",
+	codeControl:   "a text holds a character that nobody sees",
 	codeIgnore:    "a line of .setpointignore is no pattern",
 
 	codeSyntax:       "a file is not YAML",

@@ -185,6 +185,8 @@ func (d *decoder) text(n *node, what string) string {
 		return n.text
 	case n.scalar() && n.shape != null:
 		d.add(mistake{at: n.at, code: codeText, msg: fmt.Sprintf("%s must be text; YAML reads %s as %s", what, n.brief(), n.shape), hint: fmt.Sprintf("quote it: %q", n.text)})
+	case n.shape == null:
+		d.add(mistake{at: n.at, code: codeText, msg: what + " must be text, not nothing", hint: `for empty text write ""`})
 	default:
 		d.at(n.at, codeText, "%s must be text, not %s", what, n.shape)
 	}
@@ -391,35 +393,30 @@ func (d *decoder) varValues(n *node) {
 		d.add(mistake{at: n.at, code: codeVarNull, msg: "a var needs a value", hint: `for empty text write ""`})
 	case n.shape == text && strings.Contains(n.text, "${"):
 		d.at(n.at, codeVarReference, "a var holds no ${…}: references are replaced in openconfig alone")
-	case n.shape == integer && !plain.MatchString(n.text):
+	case n.doubtful():
 		d.add(ambiguous(n))
+	case n.shape == text && !n.quoted && yesNo(n.text) != "":
+		d.add(mistake{
+			at: n.at, code: codeAmbiguous, msg: n.text + " is an ambiguous word: it may be meant as a boolean",
+			hint: fmt.Sprintf("write %s, or quote it for the text %q", yesNo(n.text), n.text),
+		})
 	}
 }
 
-// integers refuses the integers of a spec that are written ambiguously.
-func (d *decoder) integers(n *node) bool {
+// numbers refuses the numbers of a spec that are written ambiguously.
+func (d *decoder) numbers(n *node) bool {
 	ok := true
-	if n.shape == integer && !plain.MatchString(n.text) {
+	if n.doubtful() {
 		d.add(ambiguous(n))
 		ok = false
 	}
 	for _, f := range n.fields {
-		ok = d.integers(f.value) && ok
+		ok = d.numbers(f.value) && ok
 	}
 	for _, item := range n.items {
-		ok = d.integers(item) && ok
+		ok = d.numbers(item) && ok
 	}
 	return ok
-}
-
-// ambiguous is the mistake about an integer that YAML 1.1, YAML 1.2 and a
-// person's eye read differently.
-func ambiguous(n *node) mistake {
-	m := mistake{at: n.at, code: codeAmbiguous, msg: fmt.Sprintf("%s is an ambiguous integer", cut(n.text, 64))}
-	if v := n.number(); v != nil {
-		m.hint = fmt.Sprintf("write %s, or quote it for the text %q", v, n.text)
-	}
-	return m
 }
 
 func (d *decoder) group(n *node) {
@@ -559,7 +556,7 @@ func (d *decoder) request(n *node, kind string) {
 	if r.spec == nil {
 		r.spec = &node{at: r.specAt, shape: mapping}
 	}
-	ok = d.integers(r.spec) && ok
+	ok = d.numbers(r.spec) && ok
 	r.value, r.specSum = plainValue(r.spec), sumOf(r.spec)
 	if name != "" && ok {
 		d.requests = append(d.requests, r)

@@ -178,14 +178,27 @@ func readFile(tree fs.FS, name string, l *ledger) (data []byte, ok bool, err err
 		l.at(place{file: name}, codeSize, "is %d bytes: a file may have %d (1 MiB)", len(data), maxFileBytes)
 		return nil, false, nil
 	}
-	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	return data, isText(name, data, l), nil
+}
+
+// byteOrderMarks of UTF-8 and UTF-16. The first is allowed in YAML and stands in the
+// way everywhere else: of a diff, a shebang, a file laid behind another.
+var byteOrderMarks = []struct{ mark, name string }{
+	{"\xef\xbb\xbf", "UTF-8 with"},
+	{"\xff\xfe", "UTF-16 with"},
+	{"\xfe\xff", "UTF-16 with"},
 }
 
 // isText refuses bytes that are not UTF-8 text, at their place.
 func isText(name string, data []byte, l *ledger) bool {
 	if !slices.ContainsFunc(data, func(b byte) bool { return b < ' ' && b != '\t' && b != '\n' && b != '\r' || b >= 0x7f }) {
 		return true
+	}
+	for _, b := range byteOrderMarks {
+		if bytes.HasPrefix(data, []byte(b.mark)) {
+			l.add(mistake{at: place{name, 1, 1}, code: codeBOM, msg: "is " + b.name + " a byte order mark", hint: "save it as UTF-8 without"})
+			return false
+		}
 	}
 	line, column := 1, 1
 	for i := 0; i < len(data); {
@@ -195,8 +208,8 @@ func isText(name string, data []byte, l *ledger) bool {
 		case r == utf8.RuneError && n == 1:
 			l.at(at, codeEncoding, "byte 0x%02x is not UTF-8", data[i])
 			return false
-		case r < ' ' && r != '\t' && r != '\n' && r != '\r', r >= 0x7f && r < 0xa0 && r != 0x85:
-			l.at(at, codeControl, "control character U+%04X", r)
+		case unseen(r) != "":
+			l.at(at, codeControl, "%s U+%04X", unseen(r), r)
 			return false
 		}
 		i += n
@@ -206,6 +219,26 @@ func isText(name string, data []byte, l *ledger) bool {
 		}
 	}
 	return true
+}
+
+// isControl tells the characters that no YANG string holds (RFC 7950 section 14),
+// however they are written.
+func isControl(r rune) bool { return r < ' ' && r != '\t' && r != '\n' && r != '\r' }
+
+// unseen says what a character is that has no place in a file as it stands, "" for
+// all others: nobody sees it, or it makes text look like another. Escapes show.
+func unseen(r rune) string {
+	switch {
+	case isControl(r), r >= 0x7f && r < 0xa0 && r != 0x85:
+		return "control character"
+	case r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069:
+		return "direction override" // Unicode TR 36: what is shown is not what is read
+	case r == 0xfeff, r == 0x200b, r == 0x2060:
+		return "invisible character"
+	case r >= 0xfdd0 && r <= 0xfdef, r&0xfffe == 0xfffe:
+		return "noncharacter"
+	}
+	return ""
 }
 
 // ignores are the patterns of .setpointignore at the root, after gitignore(5):

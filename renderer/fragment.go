@@ -388,7 +388,11 @@ func (c *converter) leaf(n *node, s *tree.Node, typed bool) bool {
 		return false
 	}
 	if !n.scalar() || n.shape == null {
-		return c.say(n, n.at, s, codeYANGShape, fmt.Sprintf("%s takes one value, not %s", s.Name, n.shape), "")
+		hint := ""
+		if n.shape == null {
+			hint = `give it a value, or leave it out; empty text is ""`
+		}
+		return c.say(n, n.at, s, codeYANGShape, fmt.Sprintf("%s takes one value, not %s", s.Name, n.shape), hint)
 	}
 	form, why := formOf(n, s.Type.Final, typed)
 	switch form {
@@ -432,7 +436,7 @@ func formOf(n *node, t *tree.Type, typed bool) (form, mistake) {
 		if n.shape == boolean || typed && (n.text == "true" || n.text == "false") {
 			return asLower, mistake{}
 		}
-		return refused, mistake{code: codeYANGType, msg: fmt.Sprintf("%s is not true or false", n.brief()), hint: yesNo(n.text)}
+		return refused, mistake{code: codeYANGType, msg: fmt.Sprintf("%s is not true or false", n.brief()), hint: asBoolean(n)}
 	case tree.Decimal64:
 		if decimalForm.MatchString(n.text) {
 			return asIs, mistake{}
@@ -447,12 +451,27 @@ func formOf(n *node, t *tree.Type, typed bool) (form, mistake) {
 	return refused, mistake{code: codeYANGType, msg: fmt.Sprintf("%s is text in YANG (%s), and YAML reads it as %s", n.brief(), t.Name, n.shape), hint: fmt.Sprintf("quote it: %q", n.text)}
 }
 
+// asBoolean says how to write what is meant as a boolean.
+func asBoolean(n *node) string {
+	switch {
+	case n.quoted && (n.text == "true" || n.text == "false"):
+		return "leave out the quotes: " + n.text
+	case yesNo(n.text) != "":
+		return "write " + yesNo(n.text)
+	case n.text == "1":
+		return "write true"
+	case n.text == "0":
+		return "write false"
+	}
+	return ""
+}
+
 func integerForm(n *node, t *tree.Type, typed bool) (form, mistake) {
 	switch {
 	case n.shape == integer && plain.MatchString(n.text):
 		return asIs, mistake{}
-	case n.shape == integer:
-		return refused, ambiguous(n)
+	case n.shape == integer, n.shape == float && plain.MatchString(n.meant()):
+		return refused, ambiguousNumber(n)
 	case n.shape == text && plain.MatchString(n.text) && (typed || t.Kind == tree.Int64 || t.Kind == tree.Uint64):
 		return asIs, mistake{}
 	}
@@ -498,16 +517,6 @@ func flatten(t *tree.Type) []*tree.Type {
 		out = append(out, flatten(m.Final)...)
 	}
 	return out
-}
-
-func yesNo(s string) string {
-	switch strings.ToLower(s) {
-	case "yes", "on", "y", "1":
-		return "write true"
-	case "no", "off", "n", "0":
-		return "write false"
-	}
-	return ""
 }
 
 // appendString appends a JSON string. The text is UTF-8 without control

@@ -428,6 +428,8 @@ func (q *question) one(path []string, msg string, e errors.Error) {
 			msg = "is missing: " + strings.TrimPrefix(msg, "incomplete value ")
 		} else if n != nil && n.scalar() && strings.HasPrefix(msg, "fits none") {
 			msg = n.brief() + " " + msg
+		} else if said, how, ok := mistyped(n, msg); ok {
+			msg, hint = said, cmp.Or(how, hint)
 		}
 	case "device":
 		code = codeKindDevice

@@ -122,10 +122,6 @@ func cut(s string, limit int) string {
 	return s
 }
 
-// plain tells whether an integer is written the one way that leaves no doubt
-// between YAML 1.1 (0o17, 0x1f, 017, 1_000) and a person's eye.
-var plain = regexp.MustCompile(`^(0|-?[1-9][0-9]*)$`)
-
 // parse reads the documents of one file. Documents before a syntax error are
 // returned too; sound is false when there was one.
 func parse(src source, l *ledger) (docs []*node, sound bool) {
@@ -239,6 +235,7 @@ func (r *reader) mapping(n *node, y *yaml.Node, depth int) {
 			r.ledger.at(r.place(y.Content[i]), codeKey, "a key must be text")
 			continue
 		}
+		r.visible(k)
 		at := r.place(y.Content[i])
 		if first, twice := seen[k.Value]; twice {
 			r.ledger.at(at, codeDuplicateKey, "key %q is given twice: first at line %d", k.Value, first.line)
@@ -280,6 +277,7 @@ func (r *reader) merge(n *node, y *yaml.Node, depth int) {
 
 func (r *reader) scalar(y *yaml.Node) *node {
 	n := &node{at: r.place(y), text: y.Value, quoted: y.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0}
+	r.visible(y)
 	switch tag := y.ShortTag(); tag {
 	case "!!str", "!!timestamp": // a date is text to us
 		n.shape = text
@@ -287,6 +285,9 @@ func (r *reader) scalar(y *yaml.Node) *node {
 		n.shape = integer
 	case "!!float":
 		n.shape = float
+		if plain.MatchString(n.text) {
+			n.shape = integer // beyond 64 bits, where the library goes over to floats
+		}
 	case "!!bool":
 		n.shape = boolean
 	case "!!null":
@@ -300,6 +301,17 @@ func (r *reader) scalar(y *yaml.Node) *node {
 		n.shape = text
 	}
 	return n
+}
+
+// visible refuses the control characters that an escape brings into a text: of the
+// bytes of a file that is seen to already.
+func (r *reader) visible(y *yaml.Node) {
+	if y.Style&yaml.DoubleQuotedStyle == 0 {
+		return
+	}
+	if i := strings.IndexFunc(y.Value, isControl); i >= 0 {
+		r.ledger.at(r.place(y), codeControl, "text holds the control character U+%04X", y.Value[i])
+	}
 }
 
 // number is an integer's value, nil when the text is none.
