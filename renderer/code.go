@@ -55,6 +55,7 @@ const (
 	codeFor              models.Code = "for"
 	codeSelector         models.Code = "selector"
 	codeSelectorEmpty    models.Code = "selector-empty"
+	codeSelectorLabel    models.Code = "selector-label"
 	codeDeviceUnknown    models.Code = "device-unknown"
 	codeDuplicateDevice  models.Code = "duplicate-device"
 	codeDuplicatePort    models.Code = "duplicate-port"
@@ -65,6 +66,7 @@ const (
 	codeDuration         models.Code = "duration"
 	codePolicyTie        models.Code = "policy-tie"
 	codeManage           models.Code = "manage"
+	codeManageOverlap    models.Code = "manage-overlap"
 	codeManageMissing    models.Code = "manage-missing"
 
 	// Fragments and references.
@@ -146,6 +148,7 @@ var codes = map[models.Code]string{
 	codeFor:              "for does not say whom the document is for",
 	codeSelector:         "a selector is not one",
 	codeSelectorEmpty:    "a selector matches no device",
+	codeSelectorLabel:    "a selector excludes by a label that no device has",
 	codeDeviceUnknown:    "a device is named that no document defines",
 	codeDuplicateDevice:  "a device is named twice in one list",
 	codeDuplicatePort:    "a port is the end of two links",
@@ -156,6 +159,7 @@ var codes = map[models.Code]string{
 	codeDuration:         "a length of time is not one",
 	codePolicyTie:        "two drift policies say different things of a device",
 	codeManage:           "a managed path is not one",
+	codeManageOverlap:    "managed paths of one list repeat or contradict one another",
 	codeManageMissing:    "a device manages nothing",
 
 	codeUnmanaged:    "something is set outside the managed paths",

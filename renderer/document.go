@@ -306,7 +306,7 @@ func (d *decoder) device(n *node) {
 	if spec != nil && spec.get("credentials").empty() {
 		d.add(mistake{at: spec.at, code: codeMissing, msg: "credentials are missing", hint: "name an entry of the server's credentials"})
 	}
-	dev.ownManage = d.texts(spec.get("manage"), "manage")
+	dev.ownManage = d.manage(spec.get("manage"))
 	dev.Adopt = d.adopt(spec.get("adopt"))
 	dev.Redundancy = d.text(spec.get("redundancy"), "redundancy")
 	dev.vars = d.vars(spec.get("vars"))
@@ -428,7 +428,7 @@ func (d *decoder) group(n *node) {
 	spec := n.get("spec")
 	d.fields(spec, "spec of a Group", "priority", "manage", "vars", "openconfig")
 	g.priority = d.priority(spec.get("priority"))
-	g.manage = d.texts(spec.get("manage"), "manage")
+	g.manage = d.manage(spec.get("manage"))
 	g.vars = d.vars(spec.get("vars"))
 	g.openconfig = d.mapped(spec.get("openconfig"), "openconfig")
 	g.fragment = about(g.openconfig)

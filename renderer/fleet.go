@@ -146,8 +146,43 @@ func (f *fleet) targets(l *ledger, t target, byName map[models.DeviceName]*subje
 	}
 	if len(out) == 0 && !f.mentioned("Device") {
 		l.add(mistake{at: t.at, code: codeSelectorEmpty, msg: fmt.Sprintf("selector %q matches no device", cut(t.source, 80)), hint: f.emptyHint(t.selector)})
+	} else {
+		f.negated(l, t)
 	}
 	return out
+}
+
+// negated finds the labels that a selector wants absent or different and that are
+// another's name misspelt: those match every device, and nobody would notice.
+func (f *fleet) negated(l *ledger, t target) {
+	for _, r := range t.selector {
+		if r.op != absent && r.op != outside || f.labelled(r.key) || f.mentioned("Device") {
+			continue
+		}
+		if near := tree.Near(r.key, f.labelNames()); near != "" {
+			l.add(mistake{
+				at: t.at, code: codeSelectorLabel, subject: r.key,
+				msg:  fmt.Sprintf("no device has a label %q, so this part of the selector fits all", r.key),
+				hint: fmt.Sprintf("did you mean %q?", near),
+			})
+		}
+	}
+}
+
+// labelled tells whether any device has a label.
+func (f *fleet) labelled(name string) bool {
+	return slices.ContainsFunc(f.subjects, func(s *subject) bool { _, has := s.Labels[name]; return has })
+}
+
+func (f *fleet) labelNames() []string {
+	var names []string
+	for _, s := range f.subjects {
+		for k := range s.Labels {
+			names = append(names, k)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // emptyHint names the first requirement of a selector that no device meets.

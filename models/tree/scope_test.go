@@ -210,3 +210,44 @@ func TestScopeCoversWhatNoExclusionReaches(t *testing.T) {
 		}
 	}
 }
+
+func TestSpansIsNeverWrongAboutWhatItClaims(t *testing.T) {
+	s := OpenConfig()
+	resolve := func(text string) Path {
+		p, err := ParsePath(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, _, err = s.Resolve(p); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	for _, c := range []struct {
+		p, q string
+		want bool
+	}{
+		{"/", "/system", true},
+		{"/system", "/system", true},
+		{"/system", "/", false},
+		{"/interfaces/interface", "/interfaces/interface[name=Ethernet1]/config", true},
+		{"/interfaces/interface[name=Ethernet*]", "/interfaces/interface[name=Ethernet1*]", true},
+		{"/interfaces/interface[name=Ethernet1*]", "/interfaces/interface[name=Ethernet*]", false},
+		{"/interfaces/interface[name=Ethernet1]", "/interfaces/interface", false},
+		{"/interfaces/interface[name=*1]", "/interfaces/interface[name=Ethernet*]", false},
+		{"/acl/acl-sets/acl-set[type=ACL_IPV4]", "/acl/acl-sets/acl-set[name=a][type=ACL_IPV4]", true},
+		{"/acl/acl-sets/acl-set[name=a]", "/acl/acl-sets/acl-set[type=ACL_IPV4]", false},
+	} {
+		p, q := resolve(c.p), resolve(c.q)
+		if got := p.Spans(q); got != c.want {
+			t.Errorf("%s spans %s: %t, want %t", c.p, c.q, got, c.want)
+		}
+		scope, err := NewScope(s, []string{c.p})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.want && !scope.Contains(q) {
+			t.Errorf("%s spans %s, and the scope does not contain it", c.p, c.q)
+		}
+	}
+}
