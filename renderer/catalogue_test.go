@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -17,7 +18,7 @@ apiVersion: setpoint/v1
 kind: Group
 metadata: {name: all}
 for: {selector: "*"}
-spec: {manage: [/interfaces, /network-instances, /acl, /routing-policy, /system]}
+spec: {manage: [/interfaces, /network-instances, /acl, /routing-policy, /system, /lacp, /ethernet-segments, /qos]}
 ---
 apiVersion: setpoint/v1
 kind: Device
@@ -48,9 +49,13 @@ func kinds(t *testing.T, repo fstest.MapFS) map[string]renderer.Kind {
 	return out
 }
 
+// builtIn are the library's kinds, sorted.
+var builtIn = strings.Fields(`ACL AccessPorts BGPPeering ISIS OSPF Overlay PortChannel PrefixList QoS
+	RoutePolicy RoutedInterfaces StaticRoutes System Underlay VLANs VNI VRF`)
+
 func TestEveryBuiltInKindExplainsItself(t *testing.T) {
 	all := kinds(t, nil)
-	for _, name := range strings.Fields("AccessPorts ACL Overlay PrefixList RoutePolicy System Underlay VLANs") {
+	for _, name := range builtIn {
 		k := all[name]
 		if !strings.HasPrefix(k.Doc, name+" ") || !strings.Contains(k.Doc, "Not covered: ") || !k.BuiltIn || len(k.Fields) == 0 {
 			t.Errorf("kind %s: doc %q, built in %v, %d fields", name, k.Doc, k.BuiltIn, len(k.Fields))
@@ -61,8 +66,8 @@ func TestEveryBuiltInKindExplainsItself(t *testing.T) {
 			}
 		}
 	}
-	if len(all) != 8 {
-		t.Errorf("%d kinds: %v", len(all), all)
+	if names := slices.Sorted(maps.Keys(all)); !slices.Equal(names, builtIn) {
+		t.Errorf("kinds %v, want %v", names, builtIn)
 	}
 }
 
@@ -143,7 +148,7 @@ func TestKindsTellsTheMistakesOfTheRepos(t *testing.T) {
 		"kinds/bad.cue": {Data: []byte("package kinds\n#Bad: {\n")},
 		"a.yaml":        {Data: []byte("not: [yaml\n")},
 	})
-	if err != nil || len(list) != 8 || len(mistakes) != 1 || mistakes[0].File != "kinds/bad.cue" {
+	if err != nil || len(list) != len(builtIn) || len(mistakes) != 1 || mistakes[0].File != "kinds/bad.cue" {
 		t.Errorf("%d kinds, %v, %v", len(list), mistakes, err)
 	}
 }

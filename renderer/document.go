@@ -1,6 +1,7 @@
 package renderer
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -153,7 +154,7 @@ func (d *decoder) document(n *node) {
 		d.at(kind.at, codeUnsupported, "kind %s is not supported by this version yet", kind.text)
 	case d.kinds.mayDefine(kind.text): // its file has a mistake of its own
 	default:
-		hint := didYouMean(kind.text, known)
+		hint := cmp.Or(didYouMean(kind.text, known), `"setpoint kinds" lists those there are`)
 		d.add(mistake{at: kind.at, code: codeKindUnknown, msg: fmt.Sprintf("kind %q is not known: it is neither built in nor defined in kinds/*.cue", cut(kind.text, 64)), hint: hint})
 	}
 }
