@@ -6,8 +6,10 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/openconfig/goyang/pkg/yang"
 	"github.com/openconfig/ygot/util"
@@ -36,24 +38,26 @@ type fault struct {
 // are compared here (keyFaults), and leafrefs, which look beyond a piece, are a
 // pass of their own (references). So a leaf with a value that ygot has accepted
 // once is not asked about again, and a piece is asked about only for its other
-// leaves. Of strings it is enough that ygot's own test of lengths and patterns
-// passes, after one of that leaf has been through ygot as a whole.
+// leaves. Of text and integers it is enough that ygot's own test of lengths,
+// patterns and ranges passes, after one value of that leaf and sort has been
+// through ygot as a whole (see rule). An entry in which nothing was wrong is not
+// looked into again.
 //
 // A fuzz target holds this against ygot's verdict on the whole. A checker is
-// safe for concurrent use.
+// safe for concurrent use, and keeps no more than maxFacts of each sort twice over.
 type checker struct {
 	*yangModels
 
-	mu       sync.RWMutex
-	accepted map[leafValue]bool
-	refused  map[piece][]fault // paths from the piece
+	accepted facts[leafValue, struct{}]
+	refused  facts[piece, []fault] // paths from the piece
+	sound    facts[subtree, struct{}]
 }
 
-// leafValue is a leaf with a value that ygot takes; of text, any that passes the
-// leaf's own test.
+// leafValue is a leaf with a value that ygot takes, or with a sort of values.
 type leafValue struct {
 	leaf *tree.Node
 	json string
+	sort uint64 // 0: the value alone
 }
 
 // piece is an entry's own content, as far as it is asked about.
@@ -62,43 +66,190 @@ type piece struct {
 	json string
 }
 
-func newChecker(m *yangModels) *checker {
-	return &checker{yangModels: m, accepted: make(map[leafValue]bool), refused: make(map[piece][]fault)}
+// subtree is an entry with all that is in it.
+type subtree struct {
+	list *tree.Node
+	id   uint64
+}
+
+func newChecker(m *yangModels) *checker { return &checker{yangModels: m} }
+
+// maxFacts is how many of one sort are kept at least, when there are as many.
+const maxFacts = 1 << 17
+
+// facts are what is known for good. When there are too many, those that nobody
+// asked for since the last time there were are forgotten.
+type facts[K comparable, V any] struct {
+	mu       sync.RWMutex
+	now, old map[K]V
+}
+
+func (f *facts[K, V]) get(k K) (V, bool) {
+	f.mu.RLock()
+	v, ok := f.now[k]
+	if ok {
+		f.mu.RUnlock()
+		return v, true
+	}
+	v, ok = f.old[k]
+	f.mu.RUnlock()
+	if ok {
+		f.put(k, v)
+	}
+	return v, ok
+}
+
+func (f *facts[K, V]) put(k K, v V) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.now == nil || len(f.now) >= maxFacts {
+		f.old, f.now = f.now, make(map[K]V)
+	}
+	f.now[k] = v
 }
 
 // yangModels are what is known of the models beside the schema. Read-only.
 type yangModels struct {
-	schema  *tree.Schema
-	types   map[*tree.Node]reflect.Type   // a list's entry as a Go struct
-	strings map[*tree.Node]*yang.YangType // leaves that are text
-	refs    references
+	schema *tree.Schema
+	types  map[*tree.Node]reflect.Type // a list's entry as a Go struct
+	rules  map[*tree.Node]rule
+	refs   references
+}
+
+// rule is ygot's own test of a leaf's values, for text, for a union of nothing but
+// texts, and for integers. Within a sort, which is the member of the union, ygot
+// makes no other difference between values than this.
+type rule struct {
+	texts    []textRule
+	integers *yang.YangType
+	signed   bool
+}
+
+// textRule is what ytypes.ValidateStringRestrictions asks of a text, made ready: a
+// test holds one against the other.
+type textRule struct {
+	length   yang.YangRange
+	patterns []*regexp.Regexp
+}
+
+func newTextRule(t *yang.YangType) (textRule, error) {
+	r := textRule{length: t.Length}
+	patterns, posix := util.SanitizedPattern(t)
+	compile := regexp.Compile
+	if posix {
+		compile = regexp.CompilePOSIX
+	}
+	for _, p := range patterns {
+		re, err := compile(p)
+		if err != nil {
+			return r, err
+		}
+		r.patterns = append(r.patterns, re)
+	}
+	return r, nil
+}
+
+func (r *textRule) holds(s string) bool {
+	if len(r.length) > 0 {
+		n := yang.FromUint(uint64(utf8.RuneCountInString(s)))
+		if !slices.ContainsFunc(r.length, func(y yang.YRange) bool { return !n.Less(y.Min) && !y.Max.Less(n) }) {
+			return false
+		}
+	}
+	for _, p := range r.patterns {
+		if !p.MatchString(s) {
+			return false
+		}
+	}
+	return true
+}
+
+// sort is the sort of a text, 0 when no rule takes it.
+func (r *rule) sort(s string) uint64 {
+	for i := range min(len(r.texts), 64) {
+		if r.texts[i].holds(s) {
+			return 1 << i
+		}
+	}
+	return 0
+}
+
+func (r *rule) takes(integer string) bool {
+	if r.signed {
+		n, err := strconv.ParseInt(integer, 10, 64)
+		return err == nil && ytypes.ValidateIntRestrictions(r.integers, n) == nil
+	}
+	n, err := strconv.ParseUint(integer, 10, 64)
+	return err == nil && ytypes.ValidateUintRestrictions(r.integers, n) == nil
 }
 
 // loadModels reads them once per process, in some milliseconds: they are part of
 // the program.
 var loadModels = sync.OnceValues(func() (*yangModels, error) {
 	s := tree.OpenConfig()
-	m := &yangModels{schema: s, types: make(map[*tree.Node]reflect.Type), strings: make(map[*tree.Node]*yang.YangType)}
+	m := &yangModels{schema: s, types: make(map[*tree.Node]reflect.Type), rules: make(map[*tree.Node]rule)}
 	m.types[s.Root] = reflect.TypeFor[oc.Device]()
 	m.structs(reflect.TypeFor[oc.Device](), s.Root)
-	m.texts(oc.SchemaTree["Device"], s.Root)
+	if err := m.readRules(oc.SchemaTree["Device"], s.Root); err != nil {
+		return nil, err
+	}
 	var err error
 	m.refs, err = compileReferences(s)
 	return m, err
 })
 
-// texts finds the leaves that are text, also by reference.
-func (m *yangModels) texts(e *yang.Entry, n *tree.Node) {
+// readRules finds the leaves that have a rule, also by reference.
+func (m *yangModels) readRules(e *yang.Entry, n *tree.Node) error {
 	for name, child := range e.Dir {
 		below := n.Child(name)
 		if below == nil {
 			continue
 		}
-		if target, err := util.ResolveIfLeafRef(child); err == nil && target.Type != nil && target.Type.Kind == yang.Ystring {
-			m.strings[below] = target.Type
+		if target, err := util.ResolveIfLeafRef(child); err == nil && target.Type != nil {
+			if err := m.readRule(below, target.Type); err != nil {
+				return fmt.Errorf("read the type of %s: %w", below.Path(), err)
+			}
 		}
-		m.texts(child, below)
+		if err := m.readRules(child, below); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+func (m *yangModels) readRule(n *tree.Node, t *yang.YangType) error {
+	switch t.Kind {
+	case yang.Yint8, yang.Yint16, yang.Yint32, yang.Yint64:
+		m.rules[n] = rule{integers: t, signed: true}
+	case yang.Yuint8, yang.Yuint16, yang.Yuint32, yang.Yuint64:
+		m.rules[n] = rule{integers: t}
+	case yang.Ystring, yang.Yunion:
+		var r rule
+		for _, member := range unionMembers(t) {
+			if member.Kind != yang.Ystring {
+				return nil // what is text here may be another member's
+			}
+			one, err := newTextRule(member)
+			if err != nil {
+				return err
+			}
+			r.texts = append(r.texts, one)
+		}
+		m.rules[n] = r
+	}
+	return nil
+}
+
+// unionMembers are the types that a union's value may be of, or the type itself.
+func unionMembers(t *yang.YangType) []*yang.YangType {
+	if t.Kind != yang.Yunion {
+		return []*yang.YangType{t}
+	}
+	var out []*yang.YangType
+	for _, m := range t.Type {
+		out = append(out, unionMembers(m)...)
+	}
+	return out
 }
 
 // structs finds the Go struct of each list by the path tags that ygot writes.
@@ -143,6 +294,10 @@ func (c *checker) faults(t *tree.Tree) []fault {
 
 // value checks v, which is an entry or the root, and the entries below it.
 func (c *checker) value(list []fault, v *tree.Value, at tree.Path) []fault {
+	id, before := subtree{v.Schema, v.Identity()}, len(list)
+	if _, ok := c.sound.get(id); ok {
+		return list
+	}
 	var p parts
 	p.gather(v, v, nil)
 	for _, f := range c.verdict(v, &p) {
@@ -154,6 +309,9 @@ func (c *checker) value(list []fault, v *tree.Value, at tree.Path) []fault {
 			path := append(append(at[:len(at):len(at)], below.at...), e.Elem())
 			list = c.value(list, e, path)
 		}
+	}
+	if len(list) == before && v.Entry() {
+		c.sound.put(id, struct{}{})
 	}
 	return list
 }
@@ -196,24 +354,17 @@ func (c *checker) verdict(v *tree.Value, p *parts) []fault {
 		return faults
 	}
 	q := piece{v.Schema, pieceJSON(v.Schema, unknown)}
-	c.mu.RLock()
-	refused, known := c.refused[q]
-	c.mu.RUnlock()
+	refused, known := c.refused.get(q)
 	if known {
 		return append(faults, refused...)
 	}
-	err := c.ask(q)
-	if err != nil {
+	if err := c.ask(q); err != nil {
 		refused = c.culprits(faults, v.Schema, unknown, err)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err != nil {
-		c.refused[q] = refused
+		c.refused.put(q, refused)
 		return append(faults, refused...)
 	}
 	for _, lv := range news {
-		c.accepted[lv] = true
+		c.accepted.put(lv, struct{}{})
 	}
 	return faults
 }
@@ -221,18 +372,12 @@ func (c *checker) verdict(v *tree.Value, p *parts) []fault {
 // unknown are the leaves to ask about, an entry's keys included, and what is
 // known when they are accepted.
 func (c *checker) unknown(leaves []part) ([]part, []leafValue) {
-	names := make([]leafValue, len(leaves))
-	for i, leaf := range leaves {
-		names[i] = c.leafValue(leaf.value)
-	}
 	var ask []part
 	var news []leafValue
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	for i, leaf := range leaves {
-		leaf.known = c.accepted[names[i]]
-		if !leaf.known {
-			news = append(news, names[i])
+	for _, leaf := range leaves {
+		name := c.leafValue(leaf.value)
+		if _, leaf.known = c.accepted.get(name); !leaf.known {
+			news = append(news, name)
 		}
 		if leaf.key || !leaf.known {
 			ask = append(ask, leaf)
@@ -241,23 +386,32 @@ func (c *checker) unknown(leaves []part) ([]part, []leafValue) {
 	return ask, news
 }
 
-// leafValue names a leaf's value, text that passes its test by no value at all.
+// leafValue names a leaf's value, by its sort where it has one.
 func (c *checker) leafValue(v *tree.Value) leafValue {
-	text := string(v.JSON())
-	t := c.strings[v.Schema]
-	if t == nil {
-		return leafValue{v.Schema, text}
+	alone := leafValue{leaf: v.Schema, json: v.Literal()}
+	r, ok := c.rules[v.Schema]
+	if !ok {
+		return alone
 	}
+	if r.integers != nil {
+		if v.Schema.Kind == tree.Leaf && r.takes(unquoted(alone.json)) {
+			return leafValue{leaf: v.Schema, sort: 1}
+		}
+		return alone
+	}
+	sorts := uint64(0)
 	for _, item := range values(v) {
 		s := unquoted(item)
 		if strings.Contains(s, `\`) && json.Unmarshal([]byte(item), &s) != nil {
-			return leafValue{v.Schema, text}
+			return alone
 		}
-		if ytypes.ValidateStringRestrictions(t, s) != nil {
-			return leafValue{v.Schema, text}
+		sort := r.sort(s)
+		if sort == 0 {
+			return alone
 		}
+		sorts |= sort
 	}
-	return leafValue{v.Schema, ""}
+	return leafValue{leaf: v.Schema, sort: sorts}
 }
 
 // pieceJSON writes leaves of a piece, which stand in the tree's order, as JSON.
@@ -285,7 +439,7 @@ func pieceJSON(top *tree.Node, leaves []part) string {
 		}
 		out = appendName(out, parents[len(parents)-1], leaf.value.Schema)
 		if leaf.json == nil {
-			leaf.json = leaf.value.JSON()
+			out = append(out, leaf.value.Literal()...)
 		}
 		out = append(out, leaf.json...)
 	}
@@ -312,7 +466,7 @@ func keyFaults(v *tree.Value) []fault {
 	var faults []fault
 	for _, name := range v.Schema.Keys {
 		key, again := member(v, name), member(config, name)
-		if key != nil && again != nil && string(key.JSON()) != string(again.JSON()) {
+		if key != nil && again != nil && key.Literal() != again.Literal() {
 			faults = append(faults, fault{
 				path: tree.Path{config.Elem(), again.Elem()},
 				msg:  fmt.Sprintf("config/%s is %s, and the entry's key is %s", name, again.Text(), key.Text()),

@@ -85,7 +85,6 @@ func (r *rendering) config(ctx context.Context) *tree.Tree {
 
 // collect builds the fragments that make up the device.
 func (r *rendering) collect(ctx context.Context) {
-	b := builder{r.schema}
 	refs := &scope{name: r.Name, labels: r.Labels, vars: r.subject.vars}
 	for _, g := range r.subject.groups {
 		frag := r.fleet.groups[g]
@@ -97,36 +96,75 @@ func (r *rendering) collect(ctx context.Context) {
 				r.tell(m)
 			}
 		default:
-			r.layers = append(r.layers, b.build(frag, refs, r.tell))
+			r.layers = append(r.layers, r.fragment(frag, &g.fragment, refs))
 		}
 	}
-	var input map[string]any
 	for _, q := range r.requests {
-		if r.evaluator == nil && !r.fleet.kinds.broken {
-			r.evaluator = r.fleet.kinds.borrow()
-		}
-		if r.evaluator == nil || ctx.Err() != nil {
+		if b := r.request(ctx, q); b != nil {
+			r.layers = append(r.layers, b)
+		} else {
 			r.partial = true
-			break
 		}
-		if input == nil {
-			input = r.kindInput()
-		}
-		root, mistakes := r.evaluator.evaluate(q, r.Name, input)
-		for _, m := range mistakes {
-			r.tell(m)
-		}
-		if root == nil {
-			r.partial = true
-			continue
-		}
-		frag := &fragment{root: root, level: kindLevel, title: q.kind + " " + q.name, at: q.specAt, kind: q.kind}
-		r.layers = append(r.layers, b.build(frag, nil, r.tell))
 	}
 	if r.openconfig != nil {
 		frag := &fragment{root: r.openconfig, level: deviceLevel, title: "Device " + string(r.Name), at: r.at}
-		r.layers = append(r.layers, b.build(frag, refs, r.tell))
+		r.layers = append(r.layers, r.fragment(frag, &r.subject.fragment, refs))
 	}
+}
+
+// fragment builds a document's own fragment for the device, unless one with the
+// same content and references was built already.
+func (r *rendering) fragment(frag *fragment, g *given, refs *scope) *built {
+	var in summing
+	in.mark('f')
+	if !in.fragment(g, refs) {
+		return r.build(frag, refs)
+	}
+	id := in.done()
+	if t, ok := r.kept.pieces.get(id); ok {
+		return &built{fragment: frag, refs: refs, tree: t}
+	}
+	return r.keep(id, frag, refs)
+}
+
+// request is what a kind brings forth for the device, nil when it brings nothing
+// that can be used.
+func (r *rendering) request(ctx context.Context, q *requestDoc) *built {
+	frag := &fragment{level: kindLevel, title: q.kind + " " + q.name, at: q.specAt, kind: q.kind}
+	id := r.fleet.kinds.input(q, r.subject)
+	if t, ok := r.kept.pieces.get(id); ok {
+		return &built{fragment: frag, tree: t}
+	}
+	if r.evaluator == nil && !r.fleet.kinds.broken {
+		r.evaluator = r.fleet.kinds.borrow()
+	}
+	if r.evaluator == nil || ctx.Err() != nil {
+		return nil
+	}
+	root, mistakes := r.evaluator.evaluate(q, r.Name, r.kindInput(r.fleet.kinds.view(q.kind)))
+	for _, m := range mistakes {
+		r.tell(m)
+	}
+	if root == nil {
+		return nil
+	}
+	frag.root = root
+	return r.keep(id, frag, nil)
+}
+
+func (r *rendering) build(frag *fragment, refs *scope) *built {
+	b := builder{r.schema}
+	return b.build(frag, refs, r.tell)
+}
+
+// keep builds a fragment, and keeps it by its sum when nothing was wrong.
+func (r *rendering) keep(id sum, frag *fragment, refs *scope) *built {
+	told := len(r.mistakes)
+	b := r.build(frag, refs)
+	if len(r.mistakes) == told && len(b.dropped) == 0 {
+		r.kept.pieces.put(id, b.tree)
+	}
+	return b
 }
 
 // merge lays the fragments over each other, level by level. Within a level
@@ -184,6 +222,9 @@ func shown(v *tree.Value) string {
 
 // locate is the place of the value at a path of a built fragment.
 func (b *built) locate(p tree.Path, item string) place {
+	if b.kind != "" {
+		return b.at // all that a kind brings forth has the place of its document's spec
+	}
 	c := converter{fragment: b.fragment, schema: b.tree.Schema(), refs: b.refs, made: make(map[*node]*node)}
 	return c.locate(p, item).at
 }

@@ -75,7 +75,9 @@
 // Most of a tree was in the tree before. A Renderer keeps, from one rendering to the
 // next: a file's documents, by its name and content, and where the tree names
 // contents without reading them, as gitwatch's do, an unchanged file is not read; a
-// group's fragment without references, by its document; and a device's config, by
+// group's fragment without references, by its document; what other fragments and
+// kinds came to, by their content and what they see of the device (see view), so
+// that devices that look the same share one; and a device's config, by
 // the sum of all inputs that it is made from (see inputs). Inputs are content: what
 // moves a place and changes no value, such as a comment, renders no device anew. A
 // device with a mistake, or with a part that a mistake elsewhere hides, is not kept.

@@ -45,6 +45,8 @@ type subject struct {
 	requests []*requestDoc
 	links    []portLink // by port
 	vars     *node
+	labelSum sum
+	varsSum  sum         // of vars
 	seen     sum         // name, labels and vars
 	scope    *tree.Scope // nil when manage has a mistake
 	policy   *policyDoc  // nil: none says a mode
@@ -284,7 +286,7 @@ func (f *fleet) vars(l *ledger, s *subject, known map[string]groupVars) *node {
 		m.device = s.Name
 		l.add(m)
 	}
-	s.seen = looks(s.Name, s.Labels, merged.sum, s.varsSum)
+	s.looks(merged.sum)
 	return overlay(merged.vars, s.deviceDoc.vars, nil)
 }
 
@@ -388,7 +390,20 @@ func (f *fleet) fragments(d *decoder) {
 }
 
 // kindInput is what a kind sees of a device.
-func (s *subject) kindInput() map[string]any {
+func (s *subject) kindInput(v view) map[string]any {
+	in := make(map[string]any)
+	if v.of("name") {
+		in["name"] = string(s.Name)
+	}
+	if v.of("labels") {
+		in["labels"] = stringsOf(s.Labels)
+	}
+	if v.of("vars") {
+		in["vars"] = plainValue(s.vars)
+	}
+	if !v.of("links") {
+		return in
+	}
 	links := make([]any, 0, len(s.links))
 	for _, l := range s.links {
 		links = append(links, map[string]any{
@@ -397,7 +412,8 @@ func (s *subject) kindInput() map[string]any {
 			"portVars": plainValue(l.portVars), "peerPortVars": plainValue(l.peerPortVars),
 		})
 	}
-	return map[string]any{"name": string(s.Name), "labels": stringsOf(s.Labels), "vars": plainValue(s.vars), "links": links}
+	in["links"] = links
+	return in
 }
 
 func stringsOf(m map[string]string) map[string]any {

@@ -1,7 +1,5 @@
 package renderer
 
-import "github.com/setpoint-net/setpoint/models"
-
 // inputs is the sum of all that a device's config is made of, and all that is
 // asked of it. Whatever rendering looks at has to be in here: what is kept by this
 // sum is given out for it. ok is false when a fragment refers to nothing, or
@@ -29,14 +27,9 @@ func (w *worker) inputs(s *subject) (id sum, ok bool) {
 			return sum{}, false
 		}
 	}
-	if len(s.requests) > 0 {
-		in.mark('k')
-		in.sum(w.fleet.kinds.sum)
-		in.sum(s.kindInputs())
-		for _, q := range s.requests {
-			in.text(q.kind)
-			in.sum(q.specSum)
-		}
+	for _, q := range s.requests {
+		in.mark('q')
+		in.sum(w.fleet.kinds.input(q, s))
 	}
 	in.mark('m')
 	in.texts(s.Manage)
@@ -59,10 +52,27 @@ func (s *summing) fragment(g *given, refs *scope) bool {
 	return true
 }
 
-// kindInputs is the sum of what a kind sees of the device: see kindInput.
-func (s *subject) kindInputs() sum {
+// input is the sum of all that an evaluation depends on: the kinds, the document's
+// spec, and what the kind sees of the device (see kindInput).
+func (k *kinds) input(q *requestDoc, s *subject) sum {
+	v := k.view(q.kind)
 	var in summing
-	in.sum(s.seen)
+	in.mark('k')
+	in.sum(k.sum)
+	in.text(q.kind)
+	in.sum(q.specSum)
+	if v.of("name") {
+		in.text(string(s.Name))
+	}
+	if v.of("labels") {
+		in.sum(s.labelSum)
+	}
+	if v.of("vars") {
+		in.sum(s.varsSum)
+	}
+	if !v.of("links") {
+		return in.done()
+	}
 	for _, l := range s.links {
 		in.text(l.port)
 		in.text(l.peerPort)
@@ -73,13 +83,25 @@ func (s *subject) kindInputs() sum {
 	return in.done()
 }
 
-// looks is the sum of what others see of a device: its name, labels and vars. The
-// groups' vars together are one value for all devices with the same groups.
-func looks(name models.DeviceName, labels map[string]string, groups, own sum) sum {
-	var in summing
-	in.text(string(name))
-	in.labels(labels)
-	in.sum(groups)
-	in.sum(own)
-	return in.done()
+// view is what of a device a kind sees.
+func (k *kinds) view(kind string) view {
+	if v, ok := k.views[kind]; ok {
+		return v
+	}
+	return view{all: true}
+}
+
+// looks sums up what others see of a device. groups is the sum of its groups' vars,
+// one value for all devices with the same groups.
+func (s *subject) looks(groups sum) {
+	var labels, vars, seen summing
+	labels.labels(s.Labels)
+	s.labelSum = labels.done()
+	vars.sum(groups)
+	vars.sum(s.deviceDoc.varsSum)
+	s.varsSum = vars.done()
+	seen.text(string(s.Name))
+	seen.sum(s.labelSum)
+	seen.sum(s.varsSum)
+	s.seen = seen.done()
 }

@@ -41,6 +41,7 @@ type kinds struct {
 	// the documents of kinds they may define are left alone.
 	broken bool
 	sum    sum // of files
+	views  map[string]view
 
 	mu   sync.Mutex
 	idle []*evaluator
@@ -54,7 +55,7 @@ func loadKinds(files []source, l *ledger) *kinds {
 		s.text(f.name)
 		s.text(string(f.data))
 	}
-	k.sum = s.done()
+	k.sum, k.views = s.done(), viewsOf(files)
 	if len(files) == 0 {
 		return k
 	}

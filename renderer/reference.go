@@ -260,7 +260,7 @@ func descendRef(v *tree.Value, steps []refStep, wanted []string, set map[string]
 	default:
 		for _, e := range child.Members() {
 			if steps[0].key != "" {
-				if k := member(e, steps[0].key); k == nil || len(wanted) == 0 || string(k.JSON()) != wanted[0] {
+				if k := member(e, steps[0].key); k == nil || len(wanted) == 0 || k.Literal() != wanted[0] {
 					continue
 				}
 			}
@@ -280,7 +280,7 @@ func member(v *tree.Value, name string) *tree.Value {
 
 // values are a leaf's or leaf-list's canonical JSON scalars.
 func values(v *tree.Value) []string {
-	text := string(v.JSON())
+	text := v.Literal()
 	if v.Schema.Kind == tree.Leaf {
 		return []string{text}
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/setpoint-net/setpoint/models"
+	"github.com/setpoint-net/setpoint/models/tree"
 )
 
 // Renderer renders trees one after the other and keeps what the next one is
@@ -26,6 +27,7 @@ type Renderer struct {
 	told    []mistake
 	files   shelf[fileID, *parsed]
 	groups  shelf[*groupDoc, *built] // without references
+	pieces  shelf[sum, *tree.Tree]   // of a device's fragments, those without a mistake
 	devices shelf[sum, *outcome]
 }
 
@@ -81,6 +83,7 @@ func (r *Renderer) Render(ctx context.Context, repo fs.FS) (*Result, error) {
 	}
 	r.files.turn()
 	r.groups.turn()
+	r.pieces.turn()
 	r.devices.turn()
 	l := &ledger{}
 	src, err := gather(ctx, repo, &r.files, l)

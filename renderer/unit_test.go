@@ -274,3 +274,41 @@ func TestACrashInCUEIsTheDocumentsMistake(t *testing.T) {
 		t.Errorf("%v, %v", n, mistakes)
 	}
 }
+
+// What a kind can't see must make no difference to it, so a view that is too
+// narrow would give one device another's config.
+func TestAViewHoldsAllThatAKindLooksAt(t *testing.T) {
+	all := view{all: true}
+	for text, want := range map[string]view{
+		`{spec: {}, device: {...}, openconfig: {}}`:                                    {},
+		`{spec: {}, device: {name: string}, openconfig: {a: device.name}}`:             {name: true},
+		`{spec: {}, device: {vars: {asn: int, ...}, links: [...]}, openconfig: {}}`:    {vars: true, links: true},
+		`{spec: {}, device: {labels?: {...}}, openconfig: {}}`:                         {labels: true},
+		`{spec: {}, device: {...}, openconfig: {a: device.name}}`:                      all,
+		`{spec: {}, device: {...}, openconfig: {a: "\\(device.name)"}}`:                all,
+		`{spec: {}, device: {...}, let d = device, openconfig: {}}`:                    all,
+		`{spec: {}, device: {...}, openconfig: {if device.vars.x != _|_ {}}}`:          all,
+		`{spec: {}, device: {name: string, ...}, openconfig: {}}`:                      all,
+		`{spec: {}, device: {[string]: _}, openconfig: {}}`:                            all,
+		`{spec: {}, device: #Device, openconfig: {}}`:                                  all,
+		`{spec: {}, device: {name: string}, device: {vars: {}}, openconfig: {}}`:       all,
+		`{#Base, spec: {}, device: {...}, openconfig: {}}`:                             all,
+		`#Base & {spec: {}, device: {...}, openconfig: {}}`:                            all,
+		`X={spec: {}, device: {...}, openconfig: {a: X["device"]}}`:                    all,
+		`{spec: {}, openconfig: {}}`:                                                   all,
+		`{spec: {}, device: {...}, openconfig: {}}` + "\n#K: {device: {name: string}}": all,
+		`{spec: {}, device: {name: string, serial: string}, openconfig: {}}`:           all,
+		`{spec: {}, if true {device: {vars: {...}}}, device: {...}, openconfig: {}}`:   all,
+	} {
+		got := viewsOf([]source{{name: "kinds/k.cue", data: []byte("package kinds\n#K: " + text + "\n")}})["K"]
+		if got != want {
+			t.Errorf("%s: %+v, want %+v", text, got, want)
+		}
+	}
+	library := viewsOf(nil)
+	for kind, want := range map[string]view{"VLANs": {}, "AccessPorts": {}, "System": {name: true}, "Underlay": {name: true, vars: true, links: true}} {
+		if library[kind] != want {
+			t.Errorf("%s: %+v, want %+v", kind, library[kind], want)
+		}
+	}
+}

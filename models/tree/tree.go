@@ -204,6 +204,15 @@ func (v *Value) appendJSON(b []byte) []byte {
 	return append(b, '}')
 }
 
+// Literal returns a leaf's or leaf-list's canonical JSON, as JSON does but without a
+// copy; "" for all else.
+func (v *Value) Literal() string { return v.text }
+
+// Identity returns a number that values of one node have in common when they are
+// SameAs each other, and by the same odds only then. It means nothing to another
+// process.
+func (v *Value) Identity() uint64 { return v.hash }
+
 // Text returns a leaf's value for people: unquoted, an identity without its module,
 // a leaf-list as "[a, b]". It is "" for all else. It shows secrets: ask Schema.Secret
 // before printing.
