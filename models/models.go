@@ -200,6 +200,7 @@ type DeviceStatus struct {
 	ReadAt     time.Time         `json:"readAt,omitzero"`
 	Since      time.Time         `json:"since"` // when State was entered
 	Rungs      map[string]string `json:"rungs,omitempty"`
+	Next       string            `json:"next,omitempty"`   // what happens next, or what to do
 	Guards     string            `json:"guards,omitempty"` // comma-separated: what forbids the plan that stands, until a person allows it
 	Coverage   Coverage          `json:"coverage,omitzero"`
 }
@@ -207,7 +208,8 @@ type DeviceStatus struct {
 // Coverage says how much of a device is held to its intended config. Counts are
 // leaves.
 type Coverage struct {
-	Managed    int `json:"managed"`              // of the running config, below the managed paths
+	Read       int `json:"read"`                 // of what was read, managed or not
+	Managed    int `json:"managed"`              // of it, below the managed paths
 	Intended   int `json:"intended"`             // of the intended config
 	Unenforced int `json:"unenforced,omitempty"` // intended, and not held to: ignored, or the platform has no such leaf
 	WriteOnly  int `json:"writeOnly,omitempty"`  // secrets that are sent and can't be compared

@@ -3,6 +3,8 @@ package reconciler
 import (
 	"context"
 	"fmt"
+	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,14 +17,17 @@ const (
 	reasonLength = 400 // bytes of a status' reason
 	briefLength  = 160 // of it, the paths of a plan
 
+	turnAfter    = 250 * time.Millisecond // a device whose turn to be put back it is not is looked at again after this
 	confirmAfter = 100 * time.Millisecond // a difference is read again after this, and counts if it stands
 	restlessMax  = 20                     // reads in a row that differ and don't agree, until they count all the same
 )
 
 // found is a running tree and how it differs from the intended config.
 type found struct {
-	running models.Hash
-	plan    *plan.Plan // nil: it does not, as is known from before
+	tree    *tree.Tree
+	running models.Hash  // of tree
+	plan    *plan.Plan   // nil: it does not differ, as is known from before
+	guards  []plan.Guard // that forbid the plan, those lifted for it aside
 	at      time.Time
 }
 
@@ -32,19 +37,88 @@ func (d found) brief() string { return plan.Brief(d.plan, briefLength) }
 
 // compare finds out how a running tree differs.
 func (f *fleet) compare(ctx context.Context, m *member, running *tree.Tree) (found, error) {
-	d := found{running: running.Hash(), at: time.Now().UTC()}
+	d := found{tree: running, running: running.Hash(), at: time.Now().UTC()}
 	if d.running == m.equal {
 		return d, nil
 	}
-	intended, err := f.intended(ctx, m)
+	all, err := f.intended(ctx, m)
 	if err != nil {
 		return d, err
 	}
-	d.plan = plan.DiffScoped(m.scope, running, intended)
+	intended := m.heldTo(all)
+	r := f.reckoner(m)
+	if d.plan, err = r.plan(running, intended); err != nil {
+		return d, err
+	}
+	if again, err := f.writeOnly(ctx, m, d.plan); err != nil {
+		return d, err
+	} else if again {
+		if d.plan, err = r.plan(running, intended); err != nil {
+			return d, err
+		}
+	}
+	m.status.Coverage = m.coverage(count(running), count(all), count(intended))
 	if d.equal() {
-		m.equal = d.running
+		m.equal, m.flux = d.running, nil
+		return d, nil
+	}
+	host, _, _ := net.SplitHostPort(m.entry.Address)
+	for _, g := range plan.Guards(d.plan, running, intended, host) {
+		if m.taken.From != d.running || !slices.Contains(strings.Split(m.taken.Allow, ","), g.Name) {
+			d.guards = append(d.guards, g)
+		}
 	}
 	return d, nil
+}
+
+// heldTo is the part of the intended config that the device is held to.
+func (m *member) heldTo(intended *tree.Tree) *tree.Tree {
+	if len(m.entry.Drift.Ignore)+len(m.order.paths) == 0 {
+		return intended
+	}
+	return m.scope.Filter(intended)
+}
+
+// writeOnly finds the secrets that the device shows in another form each time:
+// two changes that no Set of ours explains. It says whether there is a new one.
+func (f *fleet) writeOnly(ctx context.Context, m *member, p *plan.Plan) (bool, error) {
+	moved, err := f.reckoner(m).restless(p)
+	if err != nil {
+		return false, err
+	}
+	var paths []string
+	for path, mark := range moved {
+		if before, ok := m.flux[path]; ok && before != mark {
+			print := m.ledger.Secrets[path]
+			print.WriteOnly = true
+			m.ledger.Secrets[path] = print
+			paths = append(paths, path)
+		}
+	}
+	m.flux = moved
+	if len(paths) == 0 {
+		return false, nil
+	}
+	reason := listed(paths) + ": shown in a new form each time; sent with each change from now on, and not compared"
+	f.Log.WarnContext(ctx, "secret is write-only", "device", m.name, "paths", len(paths), "reason", reason)
+	f.publish(ctx, m, "write-only", m.taken.Generation, reason, time.Now().UTC())
+	return true, nil
+}
+
+// coverage says how much of the device is held to its intended config.
+func (m *member) coverage(managed, intended, heldTo int) models.Coverage {
+	c := models.Coverage{Managed: managed, Intended: intended, Unenforced: intended - heldTo, WriteOnly: m.ledger.writeOnly(), Unowned: len(m.ledger.Unowned)}
+	if m.session != nil {
+		c.Read = m.session.Leaves()
+	}
+	return c
+}
+
+// count is the number of leaves of a tree.
+func count(t *tree.Tree) int {
+	n := 0
+	t.Leaves(func(tree.Path, *tree.Value) bool { n++; return true })
+	return n
 }
 
 // judge decides about what was read, and acts.
@@ -61,13 +135,11 @@ func (f *fleet) judge(ctx context.Context, m *member, running *tree.Tree) next {
 	case settle:
 		return f.settle(ctx, m, "reverted on the device", d)
 	case observe:
-		if m.status.Applied == m.status.Generation {
-			m.status.Applied = 0 // it was equal by itself, and is no more
-		}
-		return f.stand(ctx, m, d, models.DeviceObserved, "awaits approval: "+d.brief())
+		return f.observed(ctx, m, d)
 	case apply:
 		return f.apply(ctx, m, d)
 	case keep:
+		d.guards = nil
 		return f.stand(ctx, m, d, models.DeviceHeld, strings.TrimSuffix(apartFrom(m.status.Reason), diffLost))
 	case confirm:
 		m.suspect = d.running
@@ -77,6 +149,22 @@ func (f *fleet) judge(ctx context.Context, m *member, running *tree.Tree) next {
 		return f.heal(ctx, m, d)
 	}
 	return f.drifted(ctx, m, d)
+}
+
+// observed records a difference that may not be written.
+func (f *fleet) observed(ctx context.Context, m *member, d found) next {
+	if m.status.Applied == m.status.Generation {
+		m.status.Applied = 0 // it was equal by itself, and is no more
+	}
+	reason := "awaits approval: " + d.brief()
+	switch {
+	case m.order.all.holds(d.at):
+		d.guards = nil
+		reason = "suspended: " + d.brief()
+	case len(d.guards) > 0:
+		reason += "; " + guardText(d.guards)
+	}
+	return f.stand(ctx, m, d, models.DeviceObserved, reason)
 }
 
 // saw notes that the device was read.
@@ -93,8 +181,8 @@ func (m *member) facts(d found) facts {
 	if m.standing() {
 		opened = m.episode.Value.Opened
 	}
-	m.heals = recent(m.heals, d.at)
-	if len(m.heals) >= healsMax && m.stopped.reason == "" {
+	m.ledger.Heals = recent(m.ledger.Heals, d.at)
+	if len(m.ledger.Heals) >= healsMax && m.stopped.reason == "" {
 		m.stopped = stop{reason: fmt.Sprintf("put back %d times within %v and left alone until the next commit", healsMax, healsIn)}
 	}
 	return facts{
@@ -103,6 +191,9 @@ func (m *member) facts(d found) facts {
 		enforce: m.entry.Drift.Mode == models.DriftEnforce,
 		overdue: d.at.Sub(opened) >= m.entry.Drift.After,
 		stopped: m.stopped.reason != "" && (m.stopped.at == "" || m.stopped.at == d.running),
+
+		suspended: m.order.all.holds(d.at),
+		resting:   m.order.heals.holds(d.at),
 	}
 }
 
@@ -117,7 +208,7 @@ func (f *fleet) settle(ctx context.Context, m *member, how string, d found) next
 		m.stopped = stop{}
 	}
 	s := &m.status
-	s.State, s.Applied, s.Reason, s.Diff, s.Changes = models.DeviceApplied, m.taken.Generation, "", "", 0
+	s.State, s.Applied, s.Reason, s.Diff, s.Changes, s.Next, s.Guards = models.DeviceApplied, m.taken.Generation, "", "", 0, "", ""
 	if err := f.record(ctx, m); err != nil {
 		return f.unrecorded(ctx, m, err)
 	}
@@ -127,7 +218,8 @@ func (f *fleet) settle(ctx context.Context, m *member, how string, d found) next
 // stand records a difference that is left as it is.
 func (f *fleet) stand(ctx context.Context, m *member, d found, state models.DeviceState, reason string) next {
 	s := &m.status
-	s.State, s.Changes, s.Reason = state, len(d.plan.Changes), oneLine(reason, reasonLength)
+	s.State, s.Changes, s.Reason, s.Guards = state, len(d.plan.Changes), oneLine(reason, reasonLength), guardNames(d.guards)
+	s.Next = m.outlook(d)
 	var err error
 	if s.Diff, err = f.keepDiff(ctx, m, d.plan); err != nil {
 		return f.unrecorded(ctx, m, err)
@@ -146,10 +238,13 @@ func (f *fleet) stand(ctx context.Context, m *member, d found, state models.Devi
 // one has come, and it tells a later reconciler that this config may be on the
 // device.
 func (f *fleet) apply(ctx context.Context, m *member, d found) next {
+	if len(d.guards) > 0 {
+		return f.stand(ctx, m, d, models.DeviceHeld, guardText(d.guards))
+	}
 	if m.failures < attempts {
 		m.status.State, m.status.Reason = models.DeviceApplying, ""
 	}
-	m.status.Diff, m.status.Changes = "", len(d.plan.Changes)
+	m.status.Diff, m.status.Changes, m.status.Next, m.status.Guards = "", len(d.plan.Changes), "", ""
 	if err := f.record(ctx, m); err != nil {
 		return f.unrecorded(ctx, m, err)
 	}
@@ -157,7 +252,8 @@ func (f *fleet) apply(ctx context.Context, m *member, d found) next {
 	if err != nil && f.Classify(err) != ClassRejected {
 		return f.miss(ctx, m, err)
 	}
-	after, readErr := f.readBack(ctx, m, err == nil)
+	after, readErr := f.readBack(ctx, m, d.tree, err == nil)
+	after.guards = nil
 	switch {
 	case readErr == nil && after.equal():
 		f.Log.InfoContext(ctx, "applied", "device", m.name, "generation", m.taken.Generation, "commit", m.taken.Commit, "changes", len(d.plan.Changes))
@@ -179,12 +275,25 @@ func (f *fleet) heal(ctx context.Context, m *member, d found) next {
 	if err := f.openEpisode(ctx, m, d); err != nil {
 		return f.unrecorded(ctx, m, err)
 	}
-	m.heals = append(m.heals, d.at)
+	if len(d.guards) > 0 {
+		m.stopped = stop{reason: "not put back: " + guardText(d.guards), at: d.running}
+		return f.drifted(ctx, m, d)
+	}
+	if !f.healing.begin(m.entry.Drift.MaxInFlight) {
+		n := f.drifted(ctx, m, d)
+		n.after = min(n.after, turnAfter)
+		return n
+	}
+	defer f.healing.end()
+	m.ledger.Heals = append(m.ledger.Heals, d.at)
+	if err := f.keepLedger(ctx, m); err != nil {
+		return f.unrecorded(ctx, m, err)
+	}
 	err := f.set(ctx, m, d.plan)
 	if err != nil && f.Classify(err) != ClassRejected {
 		return f.miss(ctx, m, err)
 	}
-	after, readErr := f.readBack(ctx, m, err == nil)
+	after, readErr := f.readBack(ctx, m, d.tree, err == nil)
 	switch {
 	case readErr == nil && after.equal():
 		f.Log.InfoContext(ctx, "drift healed", "device", m.name, "changes", len(d.plan.Changes))
@@ -208,14 +317,11 @@ func (f *fleet) drifted(ctx context.Context, m *member, d found) next {
 	facts := m.facts(d)
 	reason := "drifted: " + d.brief()
 	enforced := facts.enforce && m.taken.Phase == models.PhaseSettled
-	switch {
-	case enforced && facts.stopped:
+	if enforced && facts.stopped {
 		reason += "; " + m.stopped.reason
-	case enforced:
-		reason += fmt.Sprintf("; put back after %v", m.entry.Drift.After)
 	}
 	n := f.stand(ctx, m, d, models.DeviceDrifted, reason)
-	if enforced && !facts.stopped {
+	if enforced && !facts.stopped && !facts.suspended && !facts.resting {
 		left := time.Until(m.episode.Value.Opened.Add(m.entry.Drift.After))
 		n.after = min(n.after, max(left, confirmAfter))
 	}
@@ -226,12 +332,18 @@ func (f *fleet) drifted(ctx context.Context, m *member, d found) next {
 func (f *fleet) set(ctx context.Context, m *member, p *plan.Plan) error {
 	ctx, cancel := context.WithTimeout(ctx, setDeadline)
 	defer cancel()
-	return m.session.Apply(ctx, p)
+	filled, err := f.revealed(p)
+	if err != nil {
+		return err
+	}
+	return m.session.Apply(ctx, filled)
 }
 
 // readBack reads and compares after a Set. Some devices show it a little later, so
-// a difference after one that was accepted is looked at three times.
-func (f *fleet) readBack(ctx context.Context, m *member, accepted bool) (found, error) {
+// a difference after one that was accepted is looked at three times. What the
+// device shows of secrets then is their fingerprint, and what came along with the
+// Set is its own.
+func (f *fleet) readBack(ctx context.Context, m *member, before *tree.Tree, accepted bool) (found, error) {
 	pauses := []time.Duration{0, 200 * time.Millisecond, 800 * time.Millisecond}
 	if !accepted {
 		pauses = pauses[:1]
@@ -245,13 +357,35 @@ func (f *fleet) readBack(ctx context.Context, m *member, accepted bool) (found, 
 		if err != nil {
 			return d, err
 		}
+		if accepted {
+			if err := f.learn(ctx, m, running); err != nil {
+				return d, err
+			}
+		}
 		if d, err = f.compare(ctx, m, running); err != nil {
 			return d, err
 		}
 		m.saw(d)
 		if d.equal() {
-			break
+			return d, nil
 		}
 	}
+	if paths := f.reckoner(m).own(d.plan, before); accepted && len(paths) > 0 {
+		reason := listed(paths) + ": not asked for, and there since the Set; left alone as it is"
+		f.Log.InfoContext(ctx, "unowned", "device", m.name, "leaves", len(paths), "reason", reason)
+		f.publish(ctx, m, "unowned", m.taken.Generation, reason, time.Now().UTC())
+		return f.compare(ctx, m, d.tree)
+	}
 	return d, nil
+}
+
+func (f *fleet) learn(ctx context.Context, m *member, running *tree.Tree) error {
+	intended, err := f.intended(ctx, m)
+	if err != nil {
+		return err
+	}
+	m.flux = nil
+	r := f.reckoner(m)
+	r.forgetUnowned(running)
+	return r.learn(running, m.heldTo(intended))
 }

@@ -27,6 +27,9 @@ type facts struct {
 	enforce bool // the device's drift is put back
 	overdue bool // the drift has stood for as long as it may
 	stopped bool // putting it back has been given up
+
+	suspended bool // a person asked that nothing is written
+	resting   bool // or that drift is not put back
 }
 
 // decide is the reconciler's policy. The status speaks of the assignment: it is
@@ -41,7 +44,9 @@ func decide(a models.Assignment, s models.DeviceStatus, f facts) verdict {
 		return drifting(a, f)
 	case a.Phase != models.PhaseApply:
 		return observe
-	case s.State == models.DeviceHeld:
+	case f.suspended:
+		return observe
+	case s.State == models.DeviceHeld && s.Guards == "":
 		return keep
 	}
 	return apply
@@ -52,7 +57,7 @@ func drifting(a models.Assignment, f facts) verdict {
 	switch {
 	case !f.agrees:
 		return confirm
-	case a.Phase == models.PhaseSettled && f.enforce && f.overdue && !f.stopped:
+	case a.Phase == models.PhaseSettled && f.enforce && f.overdue && !f.stopped && !f.suspended && !f.resting:
 		return heal
 	}
 	return drift
@@ -77,7 +82,7 @@ func carry(s models.DeviceStatus, a models.Assignment) models.DeviceStatus {
 		s.Generation = a.Generation
 		return s
 	}
-	s.Generation, s.Intended, s.Diff, s.Changes = a.Generation, a.Hash, "", 0
+	s.Generation, s.Intended, s.Diff, s.Changes, s.Next, s.Guards = a.Generation, a.Hash, "", 0, "", ""
 	if s.State != models.DeviceUnreachable {
 		s.State, s.Reason = models.DeviceUnknown, ""
 	}
@@ -104,9 +109,12 @@ func missed(s models.DeviceStatus, c Class, n int, reason string) models.DeviceS
 	case s.State == state && sameText(s.Reason, reason):
 		return s
 	}
-	s.State, s.Reason = state, reason
+	s.State, s.Reason, s.Next, s.Guards = state, reason, triedAgain, ""
 	return s
 }
+
+// triedAgain is what happens next with a device that could not be read or written.
+const triedAgain = "tried again until it works, at least once a minute"
 
 // heldApart parts why a device is held from why it can't be read now.
 const heldApart = "; not read now: "

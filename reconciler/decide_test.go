@@ -132,6 +132,9 @@ func TestMissedTellsAfterThreeAttempts(t *testing.T) {
 	in := func(state models.DeviceState, reason string) models.DeviceStatus {
 		return models.DeviceStatus{State: state, Reason: reason}
 	}
+	told := func(state models.DeviceState) models.DeviceStatus {
+		return models.DeviceStatus{State: state, Reason: "port 22", Next: triedAgain}
+	}
 	for _, tt := range []struct {
 		name  string
 		from  models.DeviceStatus
@@ -141,12 +144,12 @@ func TestMissedTellsAfterThreeAttempts(t *testing.T) {
 	}{
 		{"first, applied", in(models.DeviceApplied, ""), ClassUnreachable, 1, in(models.DeviceApplied, "")},
 		{"second, applied", in(models.DeviceApplied, ""), ClassUnreachable, 2, in(models.DeviceApplied, "")},
-		{"third, applied", in(models.DeviceApplied, ""), ClassUnreachable, 3, in(models.DeviceUnreachable, "port 22")},
-		{"third, never read", in(models.DeviceUnknown, ""), ClassUnreachable, 3, in(models.DeviceUnreachable, "port 22")},
-		{"third, passing", in(models.DeviceApplied, ""), ClassRetry, 3, in(models.DeviceUnknown, "port 22")},
-		{"third, unknown outcome", in(models.DeviceApplying, ""), ClassUnknown, 3, in(models.DeviceUnknown, "port 22")},
-		{"first, and known to be down", in(models.DeviceUnreachable, "other"), ClassUnreachable, 1, in(models.DeviceUnreachable, "port 22")},
-		{"first, from down to half read", in(models.DeviceUnreachable, "other"), ClassRetry, 1, in(models.DeviceUnknown, "port 22")},
+		{"third, applied", in(models.DeviceApplied, ""), ClassUnreachable, 3, told(models.DeviceUnreachable)},
+		{"third, never read", in(models.DeviceUnknown, ""), ClassUnreachable, 3, told(models.DeviceUnreachable)},
+		{"third, passing", in(models.DeviceApplied, ""), ClassRetry, 3, told(models.DeviceUnknown)},
+		{"third, unknown outcome", in(models.DeviceApplying, ""), ClassUnknown, 3, told(models.DeviceUnknown)},
+		{"first, and known to be down", in(models.DeviceUnreachable, "other"), ClassUnreachable, 1, told(models.DeviceUnreachable)},
+		{"first, from down to half read", in(models.DeviceUnreachable, "other"), ClassRetry, 1, told(models.DeviceUnknown)},
 		{"numbers are no news", in(models.DeviceUnreachable, "port 4711"), ClassUnreachable, 9, in(models.DeviceUnreachable, "port 4711")},
 		{"held, first", in(models.DeviceHeld, "refused"), ClassUnreachable, 1, in(models.DeviceHeld, "refused")},
 		{"held stays held", in(models.DeviceHeld, "refused"), ClassUnreachable, 3, in(models.DeviceHeld, "refused; not read now: port 22")},

@@ -154,8 +154,8 @@ func TestDriftIsHealedAfterItsTime(t *testing.T) {
 		g := l.settled("a", host("new"), models.Drift{Mode: models.DriftEnforce, After: 5 * time.Minute})
 		g.change(t, host("one"))
 		l.wait(time.Minute)
-		if s := l.want("a", models.DeviceDrifted, 1, 0); !strings.HasSuffix(s.Reason, "; put back after 5m0s") {
-			t.Errorf("reason %q", s.Reason)
+		if s := l.want("a", models.DeviceDrifted, 1, 0); !strings.HasPrefix(s.Next, "put back at ") {
+			t.Errorf("next %q", s.Next)
 		}
 		g.change(t, host("two")) // the time counts from the opening
 		l.wait(3*time.Minute + 50*time.Second)

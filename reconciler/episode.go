@@ -35,6 +35,9 @@ func (f *fleet) openEpisode(ctx context.Context, m *member, d found) error {
 	default:
 		e.Changed = d.at
 	}
+	if err := f.fleetStop(ctx, m, kind, d.at); err != nil {
+		return err
+	}
 	e.Running, e.Mode, e.Changes, e.Summary = d.running, m.mode(), len(d.plan.Changes), plan.Brief(d.plan, briefLength)
 	var err error
 	if e.Diff, err = f.keepDiff(ctx, m, d.plan); err != nil {

@@ -29,9 +29,12 @@ type fleet struct {
 	manifests *cache[models.Hash, map[models.DeviceName]models.Device]
 	configs   *cache[models.Hash, *tree.Tree]
 
+	healing healing
+
 	mu       sync.Mutex
 	assigned map[models.DeviceName]models.Assignment
 	members  map[models.DeviceName]*member
+	orders   map[models.DeviceName]Order
 }
 
 // member is what is known of one device. It belongs to the worker that has the
@@ -54,8 +57,12 @@ type member struct {
 	due      time.Time   // when it is read without being asked
 	suspect  models.Hash // the tree that differed at the last read
 	equal    models.Hash // a tree that is known to equal the intended config
-	heals    []time.Time // the recent ones
 	stopped  stop
+
+	ledger Ledger            // as it is now
+	kept   bus.Entry[Ledger] // as the table has it
+	order  command
+	flux   map[string]string // secrets that changed without a Set, and to what mark
 }
 
 // stop is why a device's drift is not put back any more. At is the tree that it
@@ -87,6 +94,7 @@ func newFleet(r Reconciler) *fleet {
 		configs:    newCache[models.Hash, *tree.Tree](configsKept),
 		assigned:   map[models.DeviceName]models.Assignment{},
 		members:    map[models.DeviceName]*member{},
+		orders:     map[models.DeviceName]Order{},
 	}
 	f.queue = newQueue(r.Workers, f.look)
 	return f
@@ -105,12 +113,27 @@ func (f *fleet) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read episodes: %w", err)
 	}
+	ledgers, err := f.Ledgers.All(ctx)
+	if err != nil {
+		return fmt.Errorf("read ledgers: %w", err)
+	}
+	orders, err := f.Orders.All(ctx)
+	if err != nil {
+		return fmt.Errorf("read orders: %w", err)
+	}
 	for name, s := range statuses {
 		m := f.member(models.DeviceName(name))
 		m.stored, m.status = s, s.Value
 	}
 	for name, e := range episodes {
 		f.member(models.DeviceName(name)).episode = e
+	}
+	for name, l := range ledgers {
+		m := f.member(models.DeviceName(name))
+		m.kept, m.ledger = l, l.Value.clone()
+	}
+	for name, o := range orders {
+		f.orders[models.DeviceName(name)] = o.Value
 	}
 	return nil
 }
@@ -203,17 +226,28 @@ func (f *fleet) look(ctx context.Context, name models.DeviceName) next {
 	if err := f.take(ctx, m, a); err != nil {
 		return f.miss(ctx, m, err)
 	}
+	if err := f.obey(ctx, m); err != nil {
+		return f.miss(ctx, m, err)
+	}
 	if m.settled() {
 		if err := f.record(ctx, m); err != nil {
 			return f.unrecorded(ctx, m, err)
 		}
-		return next{after: time.Until(m.due)}
+		return m.until(next{after: time.Until(m.due)})
 	}
 	running, err := f.read(ctx, m)
 	if err != nil {
 		return f.miss(ctx, m, err)
 	}
-	return f.judge(ctx, m, running)
+	return m.until(f.judge(ctx, m, running))
+}
+
+// until brings a look forward to when an order ends by itself.
+func (m *member) until(n next) next {
+	if ends := m.order.ends; !ends.IsZero() {
+		n.after = min(n.after, max(time.Until(ends), time.Millisecond))
+	}
+	return n
 }
 
 // take makes the member speak of an assignment: entry, scope, status.
@@ -228,10 +262,13 @@ func (f *fleet) take(ctx context.Context, m *member, a models.Assignment) error 
 		}
 	}
 	if a.Hash != m.taken.Hash || a.Generation != m.taken.Generation {
-		m.heals, m.stopped = nil, stop{}
+		m.ledger.Heals, m.stopped = nil, stop{}
+	}
+	if a.Allow != m.taken.Allow || a.From != m.taken.From {
+		m.stopped = stop{}
 	}
 	if a.Hash != m.taken.Hash {
-		m.suspect, m.equal = "", ""
+		m.suspect, m.equal, m.flux = "", "", nil
 	}
 	m.taken = a
 	return nil
@@ -250,6 +287,7 @@ func (f *fleet) enter(ctx context.Context, m *member, manifest models.Hash) erro
 	if !ok {
 		return fmt.Errorf("manifest %.12s has no device %s", manifest, m.name)
 	}
+	entry.Manage = narrowed(entry, m.order.paths)
 	if m.scope != nil && sameSession(m.entry, entry) {
 		m.entry = entry
 		return nil
@@ -318,6 +356,12 @@ func (f *fleet) release(ctx context.Context, m *member) next {
 	if err := f.Episodes.Delete(ctx, string(m.name), 0); err != nil {
 		return f.unrecorded(ctx, m, err)
 	}
+	if err := f.Ledgers.Delete(ctx, string(m.name), 0); err != nil {
+		return f.unrecorded(ctx, m, err)
+	}
+	if err := f.Orders.Delete(ctx, string(m.name), 0); err != nil {
+		return f.unrecorded(ctx, m, err)
+	}
 	if m.stored.Rev > 0 {
 		f.publish(ctx, m, "released", m.stored.Value.Generation, "", time.Now().UTC())
 		f.Log.InfoContext(ctx, "released", "device", m.name)
@@ -375,6 +419,20 @@ func (f *fleet) done(m *member, within time.Duration) next {
 	resync := spread(f.Resync, rand.Float64())
 	m.due = time.Now().Add(resync)
 	return next{after: min(resync, within)}
+}
+
+// narrowed are the managed paths without what is left alone: the paths that the
+// policy ignores and those that are suspended. They are neither read, compared nor
+// written.
+func narrowed(entry models.Device, suspended []string) []string {
+	manage := slices.Clone(entry.Manage)
+	for _, i := range entry.Drift.Ignore {
+		manage = append(manage, "!"+i.Path)
+	}
+	for _, p := range suspended {
+		manage = append(manage, "!"+p)
+	}
+	return manage
 }
 
 // sameSession says whether a session with the one is a session with the other.

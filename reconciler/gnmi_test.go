@@ -138,7 +138,7 @@ func (n *network) start() (stop func()) {
 	}
 	d := &rollout.Driver{Renders: n.renders, Assignments: n.assignments, Devices: n.devices, Rollouts: n.rollouts, Bus: n.bus, Blobs: n.bus.Blobs(), Log: log}
 	r := &Reconciler{
-		Assignments: n.assignments, Devices: n.devices, Episodes: n.episodes, Blobs: n.bus.Blobs(),
+		Assignments: n.assignments, Devices: n.devices, Episodes: n.episodes, Ledgers: Ledgers(n.bus), Orders: Orders(n.bus), Blobs: n.bus.Blobs(),
 		Dial: n.dial, Classify: byDevice, Workers: 8, Log: log,
 	}
 	var wg sync.WaitGroup

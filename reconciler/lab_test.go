@@ -56,6 +56,7 @@ func classify(err error) Class {
 type gear struct {
 	mu       sync.Mutex
 	running  *tree.Tree
+	scope    *tree.Scope   // of the last session
 	stir     chan struct{} // closed at the next change
 	deaf     bool          // changes are not streamed
 	hang     bool          // dials never end by themselves; set before start
@@ -64,6 +65,8 @@ type gear struct {
 	watchErr chan error
 	// set is asked before a Set: whether it is applied, and what is answered.
 	set func() (applies bool, err error)
+	// shows is what a read gives of what runs; came is what a Set brings along.
+	shows, came func(*tree.Tree) *tree.Tree
 
 	dials, reads, sets, open int
 	addresses                []string
@@ -134,14 +137,20 @@ func (g *gear) dial(ctx context.Context, d models.Device) (Device, error) {
 		return nil, g.dialErr
 	}
 	g.open++
-	return g, nil
+	var err error
+	g.scope, err = tree.NewScope(tree.OpenConfig(), d.Manage)
+	return g, err
 }
 
 func (g *gear) Running(context.Context) (*tree.Tree, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.reads++
-	return g.running, g.readErr
+	shown := g.running
+	if g.shows != nil {
+		shown = g.shows(shown)
+	}
+	return g.scope.Filter(shown), g.readErr
 }
 
 func (g *gear) Apply(_ context.Context, p *plan.Plan) error {
@@ -153,7 +162,11 @@ func (g *gear) Apply(_ context.Context, p *plan.Plan) error {
 		applies, err = g.set()
 	}
 	if applies {
-		g.becomes(applied(g.running, p))
+		next := applied(g.running, p)
+		if g.came != nil {
+			next = g.came(next)
+		}
+		g.becomes(next)
 	}
 	return err
 }
@@ -193,6 +206,12 @@ func (g *gear) Watch(ctx context.Context, changed func()) error {
 		g.mu.Unlock()
 		changed()
 	}
+}
+
+func (g *gear) Leaves() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return count(g.running)
 }
 
 func (g *gear) Rungs() map[string]string { return map[string]string{"read": "get-config"} }
@@ -255,6 +274,8 @@ func newLab(t testing.TB, c bus.Config) *lab {
 		Devices:     bus.TableOf[models.DeviceStatus](b, "devices"),
 		Episodes:    bus.TableOf[models.Episode](b, "episodes"),
 		Events:      bus.TopicOf[models.Event](b, "setpoint.device"),
+		Ledgers:     Ledgers(b),
+		Orders:      Orders(b),
 		Blobs:       b.Blobs(),
 		Dial:        func(ctx context.Context, d models.Device) (Device, error) { return l.gears[d.Name].dial(ctx, d) },
 		Classify:    classify,

@@ -80,6 +80,9 @@ type Device interface {
 	// ends. The function changed does not block.
 	Watch(ctx context.Context, changed func()) error
 
+	// Leaves is how many the last read gave, managed or not.
+	Leaves() int
+
 	// Rungs says how the device is read, watched and written, as far as proved.
 	Rungs() map[string]string
 
@@ -102,6 +105,8 @@ type Reconciler struct {
 	Devices     *bus.Table[models.DeviceStatus] // by device
 	Episodes    *bus.Table[models.Episode]      // by device
 	Events      *bus.Topic[models.Event]        // nil: none are published
+	Ledgers     *bus.Table[Ledger]              // by device
+	Orders      *bus.Table[Order]               // by device; written by whoever asks people
 	Blobs       *bus.Blobs
 	Schema      *tree.Schema // nil: tree.OpenConfig()
 
@@ -112,6 +117,14 @@ type Reconciler struct {
 	// Classify tells the class of an error that Dial or a Device returned. Nil
 	// takes every error for passing.
 	Classify func(error) Class
+
+	// Secrets gives the secret that secret://STORE/NAME names, by STORE/NAME. Nil:
+	// there is no store.
+	Secrets func(string) (string, error)
+
+	// Key marks secrets in the ledgers. Replicas share it; with another one each
+	// secret is sent once more.
+	Key []byte
 
 	Workers int           // devices looked at at once; 0 means 64
 	Resync  time.Duration // a device is read at least this often (±10 %); 0 means 10 minutes
@@ -131,7 +144,12 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reconciler: %w", err)
 	}
+	orders, err := r.Orders.Watch(ctx)
+	if err != nil {
+		return fmt.Errorf("reconciler: %w", err)
+	}
 	var wg sync.WaitGroup
+	wg.Go(func() { f.heed(orders) })
 	wg.Go(func() { f.queue.run(ctx, f.Workers) })
 	f.dispatch(changes)
 	ended := ctx.Err() != nil

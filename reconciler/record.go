@@ -22,6 +22,9 @@ var errSuperseded = errors.New("superseded by a higher generation")
 // state that was entered. A row of a higher generation is left alone. While the
 // store is full the status is kept in memory: a full store stops no service.
 func (f *fleet) record(ctx context.Context, m *member) error {
+	if err := f.keepLedger(ctx, m); err != nil {
+		return err
+	}
 	was := m.stored.Value
 	now := time.Now().UTC()
 	if m.status.State != was.State || m.status.Since.IsZero() {
@@ -79,7 +82,7 @@ func (f *fleet) store(ctx context.Context, m *member) error {
 func sameStatus(a, b models.DeviceStatus) bool {
 	return a.Generation == b.Generation && a.Intended == b.Intended && a.Applied == b.Applied &&
 		a.State == b.State && a.Reason == b.Reason && a.Running == b.Running &&
-		a.Diff == b.Diff && a.Changes == b.Changes && maps.Equal(a.Rungs, b.Rungs)
+		a.Diff == b.Diff && a.Changes == b.Changes && a.Next == b.Next && a.Guards == b.Guards && a.Coverage == b.Coverage && maps.Equal(a.Rungs, b.Rungs)
 }
 
 // diffLost ends the reason of a status whose diff had no room in the store.

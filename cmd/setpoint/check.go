@@ -15,7 +15,7 @@ func (c *serverConfig) secrets() map[string]secretRef {
 		"repository.token": c.Repository.Token, "repository.sshKey": c.Repository.SSHKey,
 		"repository.sshPassphrase": c.Repository.SSHPassphrase, "nats.password": c.NATS.Password,
 		"repository.proxy.password": c.Repository.Proxy.Password,
-		"forge.token":               c.Forge.Token, "linkKey": c.LinkKey, "webhook.secret": c.Webhook.Secret,
+		"forge.token":               c.Forge.Token, "linkKey": c.LinkKey, "fingerprintKey": c.FingerprintKey, "webhook.secret": c.Webhook.Secret,
 	}
 	for _, a := range c.Alerts {
 		all["alerts "+a.Name+": url"] = a.URL

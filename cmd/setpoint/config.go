@@ -23,20 +23,22 @@ import (
 // environment, then flags, the later beating the earlier. It holds no secret,
 // only the names of the variables and files that do.
 type serverConfig struct {
-	StateDir    string             `mapstructure:"stateDir"`
-	Socket      string             `mapstructure:"socket"`
-	Repository  repositoryConfig   `mapstructure:"repository"`
-	NATS        natsConfig         `mapstructure:"nats"`
-	Credentials []credentialConfig `mapstructure:"credentials"`
-	Forge       forgeConfig        `mapstructure:"forge"`
-	Webhook     webhookConfig      `mapstructure:"webhook"`
-	Alerts      []alertConfig      `mapstructure:"alerts"`
-	PublicURL   string             `mapstructure:"publicURL"`
-	Listen      string             `mapstructure:"listen"`
-	LinkKey     secretRef          `mapstructure:"linkKey"`
-	Workers     int                `mapstructure:"workers"`
-	Resync      time.Duration      `mapstructure:"resync"`
-	Log         logConfig          `mapstructure:"log"`
+	StateDir       string              `mapstructure:"stateDir"`
+	Socket         string              `mapstructure:"socket"`
+	Repository     repositoryConfig    `mapstructure:"repository"`
+	NATS           natsConfig          `mapstructure:"nats"`
+	Credentials    []credentialConfig  `mapstructure:"credentials"`
+	SecretStores   []secretStoreConfig `mapstructure:"secretStores"`
+	FingerprintKey secretRef           `mapstructure:"fingerprintKey"`
+	Forge          forgeConfig         `mapstructure:"forge"`
+	Webhook        webhookConfig       `mapstructure:"webhook"`
+	Alerts         []alertConfig       `mapstructure:"alerts"`
+	PublicURL      string              `mapstructure:"publicURL"`
+	Listen         string              `mapstructure:"listen"`
+	LinkKey        secretRef           `mapstructure:"linkKey"`
+	Workers        int                 `mapstructure:"workers"`
+	Resync         time.Duration       `mapstructure:"resync"`
+	Log            logConfig           `mapstructure:"log"`
 
 	dir string // of the file: relative paths start there
 }
@@ -150,7 +152,7 @@ func under(dir, p string) string {
 // defaults name every scalar key, which is also what lets the environment set it.
 var defaults = map[string]any{
 	"stateDir": "setpoint-state", "socket": "", "publicURL": "", "listen": "",
-	"linkKey.env": "", "linkKey.file": "", "workers": 0, "resync": "10m",
+	"linkKey.env": "", "linkKey.file": "", "fingerprintKey.env": "", "fingerprintKey.file": "", "workers": 0, "resync": "10m",
 	"repository.url": "", "repository.branch": "main", "repository.username": "",
 	"repository.token.env": "", "repository.token.file": "", "repository.caFile": "",
 	"repository.proxy.url": "", "repository.proxy.username": "", "repository.proxy.password.env": "", "repository.proxy.password.file": "",
@@ -300,6 +302,7 @@ func (c *serverConfig) check() []string {
 		}
 		seen[cr.Name] = true
 	}
+	c.checkSecretStores(bad)
 	c.checkForge(bad)
 	c.checkWebhook(bad)
 	for i, a := range c.Alerts {

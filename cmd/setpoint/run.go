@@ -90,6 +90,7 @@ type service struct {
 	notifier *notify.Notifier
 	targets  map[string]target
 	linkKey  []byte
+	printKey []byte // marks secrets in the store
 	started  time.Time
 }
 
@@ -108,6 +109,9 @@ func serve(ctx context.Context, cfg *serverConfig, log *slog.Logger) error {
 	}
 	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
 		return fmt.Errorf("state folder: %w", err)
+	}
+	if s.printKey, err = cfg.fingerprintKey(); err != nil {
+		return err
 	}
 	if s.bus, err = cfg.openBus(ctx, log); err != nil {
 		return err
@@ -187,6 +191,7 @@ func (s *service) stages() (map[string]func(context.Context) error, error) {
 	}
 	rec := &reconciler.Reconciler{
 		Assignments: s.assignments, Devices: s.devices, Episodes: s.episodes,
+		Ledgers: reconciler.Ledgers(s.bus), Orders: reconciler.Orders(s.bus), Secrets: s.cfg.secret, Key: s.printKey,
 		Events: bus.TopicOf[models.Event](s.bus, "setpoint.device"), Blobs: blobs, Schema: tree.OpenConfig(),
 		Dial: s.dial, Classify: classify, Workers: s.cfg.Workers, Resync: s.cfg.Resync, Log: s.log,
 	}

@@ -1,6 +1,9 @@
 package tree
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // Conflict is a leaf or leaf-list that both trees of a merge set, differently.
 type Conflict struct {
@@ -192,4 +195,18 @@ func (r *replacer) bare(n *Node, keys []KeyValue) *Value {
 	}
 	slices.SortFunc(members, func(a, b *Value) int { return a.Schema.pos - b.Schema.pos })
 	return r.entry(n, members)
+}
+
+// Leaf returns a value of leaf n that has a text, as Value.Text shows it. The type
+// has to be one that JSON writes as a string.
+func (s *Schema) Leaf(n *Node, text string) (*Value, error) {
+	if n.Kind != Leaf {
+		return nil, fmt.Errorf("%s is no leaf", n.Path())
+	}
+	canonical, err := n.Type.Final.canonical(token{kind: stringToken, text: quote(text), str: text}, false)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", n.Path(), err)
+	}
+	b := builder{seed: s.seed}
+	return b.leaf(n, canonical), nil
 }

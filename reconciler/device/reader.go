@@ -58,8 +58,15 @@ func (s *Session) Running(ctx context.Context) (*tree.Tree, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", s.t.Address, err)
 	}
+	n := int64(0)
+	t.Leaves(func(tree.Path, *tree.Value) bool { n++; return true })
+	s.leaves.Store(n)
 	return s.t.Scope.Filter(t), nil
 }
+
+// Leaves is how many config leaves the last read gave, managed or not, of the
+// containers that hold managed paths; 0 before the first.
+func (s *Session) Leaves() int { return int(s.leaves.Load()) }
 
 func (s *Session) parse(ctx context.Context, doc *document, stateToo bool) (*tree.Tree, error) {
 	t, unknown, err := s.decode(doc.json(), stateToo)

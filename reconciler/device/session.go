@@ -32,6 +32,7 @@ type Session struct {
 	profile Profile
 	client  *target.Target
 	initial atomic.Bool   // the target does not stream updates only
+	leaves  atomic.Int64  // of the last read
 	streams atomic.Uint64 // gnmic knows a subscription by name: each gets its own
 
 	mu    sync.Mutex
