@@ -1,10 +1,16 @@
 package e2e
 
 import (
+	"context"
+	"net"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/openconfig/gnmi/proto/gnmi"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 
 	"github.com/setpoint-net/setpoint/reconciler/device/sim"
 )
@@ -20,25 +26,18 @@ const running = `{
 // folder, and asks for the live diff: it is empty, until another client comes.
 func TestAnImportedDevicePlansNothing(t *testing.T) {
 	w := newWorld(t, 1, func(_ int, c *sim.Config) { c.Initial = []byte(running) })
-	w.write("setpoint.yaml", "repository: {url: net.git}\ncredentials:\n  - {name: lab, username: admin, password: {file: device-password}, caFile: ca.pem}\n")
-	c := exec.CommandContext(w.ctx, binary, "import", w.addrs[0], "-c", "setpoint.yaml")
-	c.Dir = w.dir
-	var told strings.Builder
-	c.Stderr = &told
-	doc, err := c.Output()
-	if err != nil {
-		t.Fatalf("%v: %s", err, told.String())
-	}
+	w.write("setpoint.yaml", importConfig)
+	doc, told := w.imports(0)
 	for _, want := range []string{"name: old-switch\n", "adopt: approve\n", "credentials: lab\n", "$${keep} out"} {
-		if !strings.Contains(string(doc), want) {
+		if !strings.Contains(doc, want) {
 			t.Errorf("the document lacks %q:\n%s", want, doc)
 		}
 	}
 	const secret = "/system/aaa/authentication/users/user[username=ops]/config/password"
-	if !strings.Contains(told.String(), secret) || !strings.Contains(string(doc), "!"+secret) || strings.Contains(string(doc)+told.String(), "the-users-password") {
-		t.Errorf("the secret is not told, or told too much: %s\n%s", told.String(), doc)
+	if !strings.Contains(told, secret) || !strings.Contains(doc, "!"+secret) || strings.Contains(doc+told, "the-users-password") {
+		t.Errorf("the secret is not told, or told too much: %s\n%s", told, doc)
 	}
-	w.write(filepath.Join("imported", "old-switch.yaml"), string(doc))
+	w.write(filepath.Join("imported", "old-switch.yaml"), doc)
 	if out, code := w.setpoint("diff", "imported", "--live", "-c", "setpoint.yaml"); code != 0 {
 		t.Errorf("diff --live exits with %d: %s", code, out)
 	}
@@ -49,4 +48,137 @@ func TestAnImportedDevicePlansNothing(t *testing.T) {
 	if n := w.fleet[0].Sets(); n != 1 {
 		t.Errorf("the target saw %d Sets; one is the other client's", n)
 	}
+}
+
+// TestEachDeviceOfTheTemplateIsImportedAsItRuns lets targets run what the config
+// repo of "setpoint init" renders to, and imports each into an empty repo.
+func TestEachDeviceOfTheTemplateIsImportedAsItRuns(t *testing.T) {
+	w := newWorld(t, 0)
+	for _, args := range [][]string{{"init", "fabric"}, {"render", "fabric", "--out", "rendered"}} {
+		if out, code := w.setpoint(args...); code != 0 {
+			t.Fatalf("%s exits with %d: %s", args[0], code, out)
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(w.dir, "rendered", "*.json"))
+	if err != nil || len(files) < 6 {
+		t.Fatalf("rendered are %v, %v", files, err)
+	}
+	w.write("setpoint.yaml", importConfig)
+	for i, f := range files {
+		name := strings.TrimSuffix(filepath.Base(f), ".json")
+		w.addServing(sim.Config{Name: name, Initial: []byte(w.read(filepath.Join("rendered", filepath.Base(f))))})
+		doc, told := w.imports(i)
+		if !strings.Contains(doc, "name: "+name+"\n") || strings.Contains(told, "left out") {
+			t.Errorf("%s: %s\n%s", name, told, doc)
+		}
+		repo := filepath.Join("imported", name)
+		w.write(filepath.Join(repo, "device.yaml"), doc)
+		if out, code := w.setpoint("diff", repo, "--live", "-c", "setpoint.yaml"); code != 0 || out != "no change\n" {
+			t.Errorf("%s: diff --live exits with %d: %s", name, code, out)
+		}
+		if n := w.fleet[i].Sets(); n != 0 {
+			t.Errorf("%s saw %d Sets", name, n)
+		}
+	}
+}
+
+// augmented is a target that answers more than OpenConfig: a leaf and a container
+// of the vendor's own, beside and below what everyone has.
+type augmented struct{ *sim.Target }
+
+const (
+	strangeLeaf      = `"acme-buffers:profile":"deep"`
+	strangeContainer = `"acme-telemetry:collector":{"acme-telemetry:host":"192.0.2.99"}`
+)
+
+// Get adds them to the target's answer.
+func (a augmented) Get(ctx context.Context, req *gnmi.GetRequest) (*gnmi.GetResponse, error) {
+	resp, err := a.Target.Get(ctx, req)
+	for _, n := range resp.GetNotification() {
+		for _, u := range n.GetUpdate() {
+			text := string(u.GetVal().GetJsonIetfVal())
+			text = strings.Replace(text, `"mtu":9000`, strangeLeaf+`,"mtu":9000`, 1)
+			text = strings.Replace(text, `"hostname":`, strangeContainer+`,"hostname":`, 1)
+			u.Val = &gnmi.TypedValue{Value: &gnmi.TypedValue_JsonIetfVal{JsonIetfVal: []byte(text)}}
+		}
+	}
+	return resp, err
+}
+
+func TestAnImportSaysWhatTheSchemaDoesNotKnow(t *testing.T) {
+	w := newWorld(t, 0)
+	w.write("setpoint.yaml", importConfig)
+	target, err := sim.New(sim.Config{Name: "old-switch", Initial: []byte(running)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.fleet = append(w.fleet, target)
+	w.addrs = append(w.addrs, w.serve(augmented{target}))
+	doc, told := w.imports(0)
+	for _, want := range []string{
+		"left out, because the schema does not know it: 2\n",
+		"/interfaces/interface[name=Ethernet1]/config/acme-buffers:profile",
+		"/system/config/acme-telemetry:collector",
+	} {
+		if !strings.Contains(told, want) {
+			t.Errorf("import does not tell %q:\n%s", want, told)
+		}
+	}
+	if strings.Contains(doc, "acme") || !strings.Contains(doc, "mtu: 9000") {
+		t.Errorf("the document holds what nobody knows, or lacks the rest:\n%s", doc)
+	}
+	w.write("imported/old-switch.yaml", doc)
+	if out, code := w.setpoint("diff", "imported", "--live", "-c", "setpoint.yaml"); code != 0 {
+		t.Errorf("diff --live exits with %d: %s", code, out)
+	}
+	if n := target.Sets(); n != 0 {
+		t.Errorf("the target saw %d Sets", n)
+	}
+}
+
+const importConfig = "repository: {url: net.git}\ncredentials:\n  - {name: lab, username: admin, password: {file: device-password}, caFile: ca.pem}\n"
+
+// imports runs setpoint import on the i-th target.
+func (w *world) imports(i int) (document, told string) {
+	w.t.Helper()
+	c := exec.CommandContext(w.ctx, binary, "import", w.addrs[i], "-c", "setpoint.yaml")
+	c.Dir = w.dir
+	var stderr strings.Builder
+	c.Stderr = &stderr
+	out, err := c.Output()
+	if err != nil {
+		w.t.Fatalf("import %s: %v: %s", w.addrs[i], err, stderr.String())
+	}
+	return string(out), stderr.String()
+}
+
+// addServing serves one more target, with the world's credentials.
+func (w *world) addServing(c sim.Config) {
+	w.t.Helper()
+	var err error
+	if c.TLS, err = w.ca.ServerTLS("127.0.0.1"); err != nil {
+		w.t.Fatal(err)
+	}
+	c.Username, c.Password = "admin", "the-device-password"
+	w.addTarget(c)
+}
+
+// serve answers gNMI with a server of the test's own, until it ends.
+func (w *world) serve(s gnmi.GNMIServer) (addr string) {
+	w.t.Helper()
+	config, err := w.ca.ServerTLS("127.0.0.1")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	srv := grpc.NewServer(grpc.Creds(credentials.NewTLS(config)))
+	gnmi.RegisterGNMIServer(srv, s)
+	w.background(func(ctx context.Context) {
+		defer context.AfterFunc(ctx, srv.Stop)()
+		_ = srv.Serve(l)
+	})
+	return l.Addr().String()
 }
