@@ -95,9 +95,17 @@ func (s *simulating) begin(ctx context.Context, repo string, out io.Writer) (*si
 			return nil, err
 		}
 	}
-	fmt.Fprintf(out, "%s at %s to %s; certificate authority %s\n", count(len(addrs), "target"), addrs[0], addrs[len(addrs)-1], filepath.Join(s.dir, "ca.pem"))
+	authority := filepath.Join(s.dir, "ca.pem")
+	if repo == "" {
+		_, err = fmt.Fprintf(out, "%s at %s to %s; certificate authority %s\n", count(len(addrs), "target"), addrs[0], addrs[len(addrs)-1], authority)
+		return fleet, err
+	}
+	fmt.Fprintf(out, "%s; certificate authority %s\n", count(len(addrs), "target"), authority)
+	for i, name := range place.names {
+		fmt.Fprintf(out, "  %s at %s\n", name, addrs[i])
+	}
 	for _, other := range place.elsewhere {
-		fmt.Fprintf(out, "not simulated, because it is elsewhere: %s\n", other)
+		fmt.Fprintf(out, "  not simulated, because it is elsewhere: %s\n", other)
 	}
 	return fleet, nil
 }
