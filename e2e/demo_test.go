@@ -103,7 +103,7 @@ func TestWhatTheDemoOffersToTryWorks(t *testing.T) {
 		"setpoint validate net":    "tenants/tenant-a.yaml:6:",
 	}
 	for _, c := range commands {
-		out := shell.run(c[1], nil)
+		out := shell.run(c[1])
 		for begins, want := range wants {
 			if strings.HasPrefix(c[1], begins) {
 				delete(wants, begins)
@@ -125,11 +125,12 @@ func TestWhatTheDemoOffersToTryWorks(t *testing.T) {
 
 // terminal is a shell that is typed into, as a newcomer's.
 type terminal struct {
-	t     *testing.T
-	env   []string
-	cmd   *exec.Cmd
-	in    io.Writer
-	lines chan string
+	t      *testing.T
+	env    []string
+	cmd    *exec.Cmd
+	in     io.Writer
+	lines  chan string
+	status string // exit code of the last command
 }
 
 // endOf marks that a command is over; nothing prints it by chance.
@@ -166,11 +167,10 @@ func (s *terminal) open(dir string) {
 	})
 }
 
-// run types commands and returns what they print: until they are over or, where
-// enough says so, while they still run.
-func (s *terminal) run(commands string, enough func(printed string) bool) string {
+// run types commands and returns what they print until they are over.
+func (s *terminal) run(commands string) string {
 	s.t.Helper()
-	if _, err := io.WriteString(s.in, commands+"\necho "+endOf+"\n"); err != nil {
+	if _, err := io.WriteString(s.in, strings.TrimSuffix(commands, "\n")+"\necho "+endOf+"$?\n"); err != nil {
 		s.t.Fatal(err)
 	}
 	var b strings.Builder
@@ -182,13 +182,11 @@ func (s *terminal) run(commands string, enough func(printed string) bool) string
 			if !ok {
 				s.t.Fatalf("the shell ended in:\n%s\n%s", commands, b.String())
 			}
-			if before, over := strings.CutSuffix(l, endOf); over {
+			if before, status, over := strings.Cut(l, endOf); over {
+				s.status = status
 				return b.String() + before
 			}
 			b.WriteString(l + "\n")
-			if enough != nil && enough(b.String()) {
-				return b.String()
-			}
 		case <-limit.C:
 			s.t.Fatalf("no end of:\n%s\n%s", commands, b.String())
 		}

@@ -59,6 +59,9 @@ func columns(w io.Writer, rows [][]string, paint func(row, col int, cell string)
 	}
 	var b strings.Builder
 	for i, r := range rows {
+		for len(r) > 1 && r[len(r)-1] == "" { // no padding before nothing
+			r = r[:len(r)-1]
+		}
 		for j, c := range r {
 			cell := c
 			if paint != nil {
