@@ -10,7 +10,6 @@ import (
 	"cuelang.org/go/cue/ast"
 	"cuelang.org/go/cue/format"
 	"cuelang.org/go/cue/literal"
-	"cuelang.org/go/cue/parser"
 	"cuelang.org/go/cue/token"
 
 	"github.com/setpoint-net/setpoint/models"
@@ -41,8 +40,8 @@ type KindField struct {
 // Kinds are the kinds that documents of a config repo may be of, by name: the
 // library's, and the repo's own, which may override them. A nil repo has none of
 // its own. Mistakes are those of the repo's kinds; a file with one is left out.
-// The error is one of reading the repo, or ctx's.
-func Kinds(ctx context.Context, repo fs.FS) ([]Kind, []models.Mistake, error) {
+// The error is one of reading the repo, of the Evaluator, or ctx's.
+func (r *Renderer) Kinds(ctx context.Context, repo fs.FS) ([]Kind, []models.Mistake, error) {
 	l := &ledger{}
 	var own []source
 	if repo != nil {
@@ -51,51 +50,37 @@ func Kinds(ctx context.Context, repo fs.FS) ([]Kind, []models.Mistake, error) {
 			return nil, nil, err
 		}
 		own = src.kinds
-		loadKinds(own, l)
 	}
-	shelf := make(map[string]ast.Expr)
-	byName := make(map[string]Kind)
-	for i, f := range append(libraryFiles(), own...) {
-		parsed, err := parser.ParseFile(f.name, f.data, parser.ParseComments)
-		if err != nil {
+	k, err := r.compile(ctx, own, l)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(k.described) == 0 { // none of the repo's own, or none that can be read
+		k.program = libraryProgram()
+		if err := k.describe(ctx, l); err != nil {
+			return nil, nil, err
+		}
+	}
+	text := make(map[string][]byte)
+	for _, f := range append(libraryFiles(), own...) {
+		text[f.name] = f.data
+	}
+	out := make([]Kind, 0, len(k.described))
+	for _, d := range k.described {
+		if !slices.Contains(d.Written, openconfigPart) {
 			continue
 		}
-		builtIn := i < len(libraryFiles())
-		for _, name := range declared(parsed) {
-			shelf[name] = definition(parsed, name)
+		kind := Kind{
+			Name: d.Name, Doc: d.Doc, Example: d.Example, File: d.At.File, Source: text[d.At.File],
+			BuiltIn: !d.Own, Overrides: d.Overrides, Fields: d.Members[specPart],
 		}
-		for _, name := range declared(parsed) {
-			if fieldOf(shelf[name], "openconfig") == nil {
-				continue
-			}
-			before, again := byName[name]
-			byName[name] = Kind{
-				Name: name, File: f.name, Source: f.data, BuiltIn: builtIn,
-				Overrides: again && (before.BuiltIn || before.Overrides),
+		for _, f := range d.Members[devicePart] {
+			if name, ok := strings.CutPrefix(f.Name, "vars."); ok {
+				f.Name = name
+				kind.Vars = append(kind.Vars, f)
 			}
 		}
-		for _, d := range parsed.Decls {
-			if field, ok := d.(*ast.Field); ok {
-				if k, isKind := byName[strings.TrimPrefix(label(field), "#")]; isKind {
-					k.Doc, k.Example = docAndExample(field)
-					byName[k.Name] = k
-				}
-			}
-		}
-	}
-	out := make([]Kind, 0, len(byName))
-	for _, k := range byName {
-		def := shelf[k.Name]
-		g := glossary{shelf: shelf, kind: def}
-		if spec := fieldOf(def, "spec"); spec != nil {
-			k.Fields = g.fields(spec.Value, "", 0)
-		}
-		if device := fieldOf(def, "device"); device != nil {
-			if vars := fieldOf(device.Value, "vars"); vars != nil {
-				k.Vars = g.fields(vars.Value, "", 0)
-			}
-		}
-		out = append(out, k)
+		out = append(out, kind)
 	}
 	slices.SortFunc(out, func(a, b Kind) int { return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)) })
 	return out, settle(l.list), nil

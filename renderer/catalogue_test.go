@@ -38,7 +38,7 @@ spec: {address: 192.0.2.1, credentials: lab, vars: {asn: 65001, loopback: 10.255
 
 func kinds(t *testing.T, repo fstest.MapFS) map[string]renderer.Kind {
 	t.Helper()
-	list, mistakes, err := renderer.Kinds(context.Background(), repo)
+	list, mistakes, err := new(renderer.Renderer).Kinds(context.Background(), repo)
 	if err != nil || len(mistakes) > 0 {
 		t.Fatalf("kinds: %v, %v", mistakes, err)
 	}
@@ -144,7 +144,7 @@ asn: int = "" true
 }
 
 func TestKindsTellsTheMistakesOfTheRepos(t *testing.T) {
-	list, mistakes, err := renderer.Kinds(context.Background(), fstest.MapFS{
+	list, mistakes, err := new(renderer.Renderer).Kinds(context.Background(), fstest.MapFS{
 		"kinds/bad.cue": {Data: []byte("package kinds\n#Bad: {\n")},
 		"a.yaml":        {Data: []byte("not: [yaml\n")},
 	})

@@ -98,6 +98,11 @@ const (
 	codeKindFailed  models.Code = "kind-failed"
 	codeKindSize    models.Code = "kind-size"
 	codeKindCrash   models.Code = "kind-crash"
+	codeKindHelper  models.Code = "kind-helper"
+	codeKindTime    models.Code = "kind-time"
+	codeKindMemory  models.Code = "kind-memory"
+	codeKindDepth   models.Code = "kind-depth"
+	codeKindLimits  models.Code = "kind-limits"
 
 	// The end of a long list.
 	codeMore models.Code = "more"
@@ -188,6 +193,11 @@ var codes = map[models.Code]string{
 	codeKindFailed:  "a kind brings forth no config from what it was given",
 	codeKindSize:    "a kind brings forth too much",
 	codeKindCrash:   "the evaluation of a kind broke down",
+	codeKindHelper:  "a definition would change one that built-in kinds share",
+	codeKindTime:    "a kind did not finish in time",
+	codeKindMemory:  "a kind needed more memory than it may have",
+	codeKindDepth:   "a kind calls itself too deep",
+	codeKindLimits:  "a kind was given up: it ran into limits too often",
 
 	codeMore: "there are more mistakes than are reported",
 }

@@ -2,6 +2,7 @@ package renderer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -12,7 +13,6 @@ import (
 // worker renders devices, one at a time.
 type worker struct {
 	*fleet
-	evaluator *evaluator // nil until it is needed, and when kinds are broken
 }
 
 // rendering is one device on its way.
@@ -23,6 +23,7 @@ type rendering struct {
 	mistakes []mistake
 	partial  bool // something of the config is not known: nothing is called missing
 	excused  bool // a reference to nothing is another mistake's fault
+	err      error
 }
 
 func (r *rendering) tell(m mistake) {
@@ -32,28 +33,29 @@ func (r *rendering) tell(m mistake) {
 	r.mistakes = append(r.mistakes, m)
 }
 
-// render gives a device's intended config, or its mistakes.
-func (w *worker) render(ctx context.Context, s *subject) (Device, []mistake) {
+// render gives a device's intended config, or its mistakes. The error is the
+// Evaluator's, or ctx's.
+func (w *worker) render(ctx context.Context, s *subject) (Device, []mistake, error) {
 	d := Device{Device: s.Device}
 	d.Drift = s.drift()
 	id, known := w.inputs(s)
 	if known {
 		if o, ok := w.kept.devices.get(id); ok {
 			d.Config, d.Hash = o.config, o.hash
-			return d, nil
+			return d, nil, nil
 		}
 	}
 	w.fresh.Add(1)
 	r := &rendering{subject: s, worker: w}
 	merged := r.config(ctx)
-	if len(r.mistakes) > 0 {
-		return d, r.mistakes
+	if r.err != nil || len(r.mistakes) > 0 {
+		return d, r.mistakes, r.err
 	}
 	d.Config, d.Hash = merged.Canonical(), merged.Hash()
 	if known && r.whole() {
 		w.kept.devices.put(id, &outcome{config: d.Config, hash: d.Hash})
 	}
-	return d, nil
+	return d, nil, nil
 }
 
 // whole tells whether all was looked at. What a mistake elsewhere hides must not
@@ -64,7 +66,9 @@ func (r *rendering) whole() bool {
 
 // config is the device's fragments laid over each other, and checked.
 func (r *rendering) config(ctx context.Context) *tree.Tree {
-	r.collect(ctx)
+	if r.collect(ctx); r.err != nil {
+		return nil
+	}
 	merged := r.merge()
 	r.managed(merged)
 	for _, f := range r.checker.faults(merged) {
@@ -130,18 +134,21 @@ func (r *rendering) fragment(frag *fragment, g *given, refs *scope) *built {
 // request is what a kind brings forth for the device, nil when it brings nothing
 // that can be used.
 func (r *rendering) request(ctx context.Context, q *requestDoc) *built {
+	if r.fleet.kinds.broken || r.err != nil || r.trips.withheld(q, r.subject) {
+		return nil
+	}
 	frag := &fragment{level: kindLevel, title: q.kind + " " + q.name, at: q.specAt, kind: q.kind}
 	id := r.fleet.kinds.input(q, r.subject)
 	if t, ok := r.kept.pieces.get(id); ok {
 		return &built{fragment: frag, tree: t}
 	}
-	if r.evaluator == nil && !r.fleet.kinds.broken {
-		r.evaluator = r.fleet.kinds.borrow()
+	device := appendPlain(nil, r.kindInput(r.fleet.kinds.view(q.kind)))
+	root, mistakes, err := r.fleet.kinds.evaluate(ctx, q, r.Name, device)
+	if over := (*LimitError)(nil); errors.As(err, &over) {
+		r.trips.add(q, r.subject, over)
+	} else if err != nil {
+		r.err = err
 	}
-	if r.evaluator == nil || ctx.Err() != nil {
-		return nil
-	}
-	root, mistakes := r.evaluator.evaluate(q, r.Name, r.kindInput(r.fleet.kinds.view(q.kind)))
 	for _, m := range mistakes {
 		r.tell(m)
 	}

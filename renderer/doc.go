@@ -42,7 +42,26 @@
 //
 // The library setpoint/kinds/v1 is compiled in (folder library/v1). It is one CUE
 // package with the repo's kinds: they may use its definitions, such as #Ports, and
-// a definition of the repo's takes the place of the library's of the same name.
+// a kind of the repo's takes the place of the library's of the same name. What the
+// library's kinds share is theirs: a definition of the repo's that would change it
+// under one of them is a mistake.
+//
+// # Where CUE is evaluated
+//
+// Kinds come from outside, and CUE can be made to run for ever, to fill the memory,
+// to recurse until the stack ends. So all of CUE, reading its text included, stands
+// behind one seam: a Program, which is a package of files, and questions about it,
+// which are inputs for a definition's fields and the name of the field that is
+// wanted; the answer is JSON, or complaints in CUE's terms. A Renderer asks its
+// Evaluator, which carries questions to Serve in another process and ends that when
+// it takes too long or too much (package renderer/worker); without an Evaluator
+// they are answered here. A document that runs into a limit is a mistake of its own,
+// and is left out for all devices; all others are rendered as if it were not there.
+// Questions are pure, so that a Renderer keeps the answers, up to 32 MiB of them.
+//
+// Whoever else has CUE to evaluate makes a program of it with newProgram, asks
+// through Renderer.ask, and turns complaints into mistakes at places that are its
+// own, as kind.go does for kinds; limits, processes and kept answers come with it.
 //
 // # What is checked
 //
@@ -67,8 +86,8 @@
 // Render is pure: no clock, environment, network, or file outside the tree it is
 // given; neither the order of files nor GOMAXPROCS changes a byte. Input is bounded:
 // files of 1 MiB, 64 levels, 10,000 values repeated by aliases. Work is spread over
-// all processors. An error of Render is one of reading the tree or its context's;
-// authors' faults are never errors.
+// all processors. An error of Render is one of reading the tree, of the Evaluator,
+// or its context's; authors' faults are never errors.
 //
 // # What is kept
 //
@@ -87,7 +106,5 @@
 //
 // # What it never does
 //
-// It contacts no device, resolves no secret, knows no commit. CUE runs in this
-// process for now and can't be cancelled within an evaluation; the evaluator is the
-// seam behind which it can be moved to another.
+// It contacts no device, resolves no secret, knows no commit, starts no process.
 package renderer

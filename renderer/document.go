@@ -73,8 +73,8 @@ type requestDoc struct {
 	at         place // of metadata.name
 	target     target
 	spec       *node
-	specAt     place // of the key "spec"
-	value      any   // spec, for CUE
+	specAt     place  // of the key "spec"
+	value      []byte // spec as JSON, for CUE
 	specSum    sum
 }
 
@@ -558,7 +558,7 @@ func (d *decoder) request(n *node, kind string) {
 		r.spec = &node{at: r.specAt, shape: mapping}
 	}
 	ok = d.numbers(r.spec) && ok
-	r.value, r.specSum = plainValue(r.spec), sumOf(r.spec)
+	r.value, r.specSum = appendPlain(nil, plainValue(r.spec)), sumOf(r.spec)
 	if name != "" && ok {
 		d.requests = append(d.requests, r)
 	}

@@ -28,7 +28,8 @@ type fleet struct {
 	subjects []*subject // by name
 	static   map[*groupDoc]*built
 	groups   map[*groupDoc]*fragment
-	kept     *Renderer    // what is known from trees before
+	kept     *Renderer // what is known from trees before
+	trips    trips
 	fresh    atomic.Int64 // devices that were not
 	// unreadable files can't be asked what they define: what they mention is
 	// not reported as missing.

@@ -88,7 +88,7 @@ func (k *kinds) view(kind string) view {
 	if v, ok := k.views[kind]; ok {
 		return v
 	}
-	return view{all: true}
+	return view{All: true}
 }
 
 // looks sums up what others see of a device. groups is the sum of its groups' vars,

@@ -4,6 +4,8 @@ import (
 	"embed"
 	"path"
 	"slices"
+	"strings"
+	"sync"
 
 	"cuelang.org/go/cue/ast"
 	"cuelang.org/go/cue/parser"
@@ -29,7 +31,7 @@ func libraryFiles() []source {
 }
 
 // libraryNames are the names of the built-in kinds, sorted.
-func libraryNames() []string {
+var libraryNames = sync.OnceValue(func() []string {
 	var out []string
 	for _, f := range libraryFiles() {
 		parsed, err := parser.ParseFile(f.name, f.data)
@@ -37,19 +39,30 @@ func libraryNames() []string {
 			continue
 		}
 		for _, name := range declared(parsed) {
-			if fieldOf(definition(parsed, name), "openconfig") != nil {
+			if fieldOf(definitionOf(parsed, name), openconfigPart) != nil {
 				out = append(out, name)
 			}
 		}
 	}
 	slices.Sort(out)
 	return out
+})
+
+// declared are the names of a file's definitions, without "#".
+func declared(f *ast.File) []string {
+	var out []string
+	for _, decl := range f.Decls {
+		if name, ok := strings.CutPrefix(label(decl), "#"); ok {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
-// definition is the value of a file's top-level definition, nil without one.
-func definition(f *ast.File, name string) ast.Expr {
+// definitionOf is the value of a file's top-level definition, nil without one.
+func definitionOf(f *ast.File, name string) ast.Expr {
 	for _, decl := range f.Decls {
-		if field, ok := decl.(*ast.Field); ok && label(field) == "#"+name {
+		if field, ok := decl.(*ast.Field); ok && label(decl) == "#"+name {
 			return field.Value
 		}
 	}
@@ -63,14 +76,19 @@ func fieldOf(e ast.Expr, name string) *ast.Field {
 		return nil
 	}
 	for _, elt := range s.Elts {
-		if field, ok := elt.(*ast.Field); ok && label(field) == name {
+		if field, ok := elt.(*ast.Field); ok && label(elt) == name {
 			return field
 		}
 	}
 	return nil
 }
 
-func label(f *ast.Field) string {
+// label is a field's name, "" of what has none.
+func label(d ast.Decl) string {
+	f, ok := d.(*ast.Field)
+	if !ok {
+		return ""
+	}
 	name, _, err := ast.LabelName(f.Label)
 	if err != nil {
 		return ""
@@ -83,8 +101,8 @@ func label(f *ast.Field) string {
 func without(f *ast.File, names []string) {
 	n := len(f.Decls)
 	f.Decls = slices.DeleteFunc(f.Decls, func(d ast.Decl) bool {
-		field, ok := d.(*ast.Field)
-		return ok && len(label(field)) > 0 && slices.Contains(names, label(field)[1:])
+		name, ok := strings.CutPrefix(label(d), "#")
+		return ok && slices.Contains(names, name)
 	})
 	if len(f.Decls) == n {
 		return

@@ -1,7 +1,9 @@
 package renderer
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"io/fs"
 	"runtime"
 	"slices"
@@ -30,28 +32,33 @@ type Device struct {
 
 // Render renders a config repo. The error is one of reading the tree, or ctx's;
 // whatever the repo's authors can mend is in Result.Mistakes. Kinds run inside
-// this call, and a kind that doesn't end can't be cancelled by ctx. Who renders
-// more than one tree does it faster with a Renderer.
+// this call, and a kind that doesn't end can't be cancelled by ctx: who renders what
+// others wrote, or more than one tree, does it with a Renderer.
 func Render(ctx context.Context, repo fs.FS) (*Result, error) {
 	return new(Renderer).Render(ctx, repo)
 }
 
 // render renders all devices. The result is in the devices' order, whoever was
-// first.
+// first. Documents that ran into a limit are left out of a second pass, for all
+// devices alike, so that what else is wrong is told whoever was faster.
 func (f *fleet) render(ctx context.Context) ([]Device, []mistake, error) {
+	for {
+		devices, mistakes, err := f.pass(ctx)
+		if err != nil || !f.trips.settle() {
+			return devices, append(mistakes, f.trips.mistakes()...), err
+		}
+	}
+}
+
+func (f *fleet) pass(ctx context.Context) ([]Device, []mistake, error) {
 	devices := make([]Device, len(f.subjects))
 	mistakes := make([][]mistake, len(f.subjects))
-	workers := make(chan *worker, runtime.GOMAXPROCS(0))
+	faults := make([]error, len(f.subjects))
 	err := each(ctx, len(f.subjects), func() func(int) {
-		w := &worker{fleet: f}
-		workers <- w
-		return func(i int) { devices[i], mistakes[i] = w.render(ctx, f.subjects[i]) }
+		w := &worker{f}
+		return func(i int) { devices[i], mistakes[i], faults[i] = w.render(ctx, f.subjects[i]) }
 	})
-	close(workers)
-	for w := range workers {
-		f.kinds.giveBack(w.evaluator)
-	}
-	return devices, slices.Concat(mistakes...), err
+	return devices, slices.Concat(mistakes...), cmp.Or(err, errors.Join(faults...))
 }
 
 // each calls work for 0 to n-1 on all processors, with one function per

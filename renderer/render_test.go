@@ -29,7 +29,7 @@ func fabric(n int) fstest.MapFS {
 		repo[fmt.Sprintf("devices/%02d/leaf%03d.yaml", i%7, i)] = &fstest.MapFile{Data: leaf(i)}
 	}
 	repo["requests.yaml"] = &fstest.MapFile{Data: []byte(`apiVersion: setpoint/v1
-kind: Ports
+kind: PortRun
 metadata: {name: access}
 for: {selector: role=leaf}
 spec: {from: 40, to: 56, vlan: 100}
@@ -41,7 +41,7 @@ const portsKind = `package kinds
 
 import "list"
 
-#Ports: {
+#PortRun: {
 	spec: {from: int & >0, to: int & <=96, vlan: int & >=1 & <=4094}
 	device: name: string
 	openconfig: interfaces: interface: [for n in list.Range(spec.from, spec.to, 1) {

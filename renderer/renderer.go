@@ -21,6 +21,12 @@ import (
 // used by several goroutines, of which one renders at a time; its fields are set
 // before the first call and not changed after.
 type Renderer struct {
+	// Evaluator evaluates kinds; nil: this process does, without limits.
+	Evaluator Evaluator
+
+	here    inProcess
+	answers answers
+
 	mu      sync.Mutex
 	checker *checker
 	kinds   *kinds // of the last tree
@@ -90,7 +96,11 @@ func (r *Renderer) Render(ctx context.Context, repo fs.FS) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &fleet{schema: m.schema, kinds: r.loadKinds(src.kinds, l), checker: r.checker, refs: m.refs, groupFiles: make(map[string]bool), kept: r}
+	k, err := r.loadKinds(ctx, src.kinds, l)
+	if err != nil {
+		return nil, err
+	}
+	f := &fleet{schema: m.schema, kinds: k, checker: r.checker, refs: m.refs, groupFiles: make(map[string]bool), kept: r}
 	d, err := r.decode(ctx, src, f, l)
 	if err != nil {
 		return nil, err
@@ -109,7 +119,7 @@ func (r *Renderer) Render(ctx context.Context, repo fs.FS) (*Result, error) {
 }
 
 // loadKinds compiles the kinds, unless they are the last tree's.
-func (r *Renderer) loadKinds(files []source, l *ledger) *kinds {
+func (r *Renderer) loadKinds(ctx context.Context, files []source, l *ledger) (*kinds, error) {
 	for _, f := range files {
 		if f.kept == nil {
 			r.files.put(fileID{f.name, f.sum}, &parsed{source: f, sound: true})
@@ -118,11 +128,18 @@ func (r *Renderer) loadKinds(files []source, l *ledger) *kinds {
 	same := func(a, b source) bool { return a.name == b.name && bytes.Equal(a.data, b.data) }
 	if r.kinds == nil || !slices.EqualFunc(r.kinds.files, files, same) {
 		var own ledger
-		r.kinds = loadKinds(files, &own)
-		r.told = own.list
+		k, err := r.compile(ctx, files, &own)
+		if err != nil {
+			return nil, err
+		}
+		if k.overrun {
+			l.list = append(l.list, own.list...)
+			return k, nil // the next tree's may do
+		}
+		r.kinds, r.told = k, own.list
 	}
 	l.list = append(l.list, r.told...)
-	return r.kinds
+	return r.kinds, nil
 }
 
 // decode brings all files' documents together, in the order of the files. What a

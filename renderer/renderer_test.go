@@ -24,7 +24,7 @@ import (
 func template(t testing.TB) fstest.MapFS {
 	t.Helper()
 	repo := fstest.MapFS{
-		"kinds/access.cue": {Data: []byte(strings.ReplaceAll(portsKind, "#Ports", "#Access"))},
+		"kinds/access.cue": {Data: []byte(strings.ReplaceAll(portsKind, "#PortRun", "#Access"))},
 		"extra/ports.yaml": {Data: []byte(`apiVersion: setpoint/v1
 kind: Access
 metadata: {name: access}

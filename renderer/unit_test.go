@@ -3,6 +3,7 @@ package renderer
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -243,47 +244,50 @@ func TestEveryListHasItsStruct(t *testing.T) {
 	}
 }
 
-func TestRecycledContextsGiveTheSame(t *testing.T) {
+// ownKinds are kinds of a repo with this one file.
+func ownKinds(t testing.TB, text string) *kinds {
+	t.Helper()
 	l := &ledger{}
-	k := loadKinds([]source{{name: "kinds/k.cue", data: []byte("package kinds\n#K: {spec: a: int, device: name: string, openconfig: system: config: hostname: \"\\(device.name)\\(spec.a)\"}\n")}}, l)
-	e, err := newEvaluator(k)
+	k, err := new(Renderer).compile(t.Context(), []source{{name: "kinds/k.cue", data: []byte(text)}}, l)
 	if err != nil || len(l.list) > 0 {
 		t.Fatal(err, l.list)
 	}
-	spec := parseFile(source{name: "f.yaml", data: []byte("{a: 7}")}).docs[0]
-	r := &requestDoc{kind: "K", spec: spec, value: plainValue(spec)}
+	return k
+}
+
+func TestRecycledContextsGiveTheSame(t *testing.T) {
+	k := ownKinds(t, "package kinds\n#K: {spec: a: int, device: name: string, openconfig: system: config: hostname: \"\\(device.name)\\(spec.a)\"}\n")
+	r := &requestDoc{kind: "K", spec: parseFile(source{name: "f.yaml", data: []byte("{a: 7}")}).docs[0], value: []byte(`{"a":7}`)}
 	for i := range recycleAfter + 2 {
-		n, mistakes := e.evaluate(r, "leaf", map[string]any{"name": "leaf", "labels": map[string]any{}})
-		if len(mistakes) > 0 || n.get("system").get("config").get("hostname").text != "leaf7" {
-			t.Fatalf("evaluation %d: %v", i, mistakes)
+		device := fmt.Sprintf(`{"name":"leaf%d"}`, i)
+		n, mistakes, err := k.evaluate(t.Context(), r, "leaf", []byte(device))
+		if want := fmt.Sprintf("leaf%d7", i); err != nil || len(mistakes) > 0 || n.get("system").get("config").get("hostname").text != want {
+			t.Fatalf("evaluation %d: %v, %v", i, mistakes, err)
 		}
 	}
-	if e.used > recycleAfter {
-		t.Errorf("a context served %d evaluations", e.used)
+	if used := k.here.idle[0].compiled[k.program.id].used; used > recycleAfter {
+		t.Errorf("a context served %d evaluations", used)
 	}
 }
 
 func TestACrashInCUEIsTheDocumentsMistake(t *testing.T) {
-	e, err := newEvaluator(&kinds{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &requestDoc{kind: "Gone", spec: &node{shape: mapping}, specAt: place{"r.yaml", 5, 1}}
-	n, mistakes := e.evaluate(r, "leaf", map[string]any{})
-	if n != nil || len(mistakes) != 1 || mistakes[0].at != r.specAt {
-		t.Errorf("%v, %v", n, mistakes)
+	k := ownKinds(t, "package kinds\n#K: {spec: {}, device: {...}, openconfig: {}}\n")
+	r := &requestDoc{kind: "Gone", spec: &node{shape: mapping}, specAt: place{"r.yaml", 5, 1}, value: []byte("{}")}
+	n, mistakes, err := k.evaluate(t.Context(), r, "leaf", []byte("{}"))
+	if n != nil || err != nil || len(mistakes) != 1 || mistakes[0].at != r.specAt || mistakes[0].code != codeKindFailed && mistakes[0].code != codeKindCrash {
+		t.Errorf("%v, %v, %v", n, mistakes, err)
 	}
 }
 
 // What a kind can't see must make no difference to it, so a view that is too
 // narrow would give one device another's config.
 func TestAViewHoldsAllThatAKindLooksAt(t *testing.T) {
-	all := view{all: true}
+	all := view{All: true}
 	for text, want := range map[string]view{
 		`{spec: {}, device: {...}, openconfig: {}}`:                                    {},
-		`{spec: {}, device: {name: string}, openconfig: {a: device.name}}`:             {name: true},
-		`{spec: {}, device: {vars: {asn: int, ...}, links: [...]}, openconfig: {}}`:    {vars: true, links: true},
-		`{spec: {}, device: {labels?: {...}}, openconfig: {}}`:                         {labels: true},
+		`{spec: {}, device: {name: string}, openconfig: {a: device.name}}`:             {Name: true},
+		`{spec: {}, device: {vars: {asn: int, ...}, links: [...]}, openconfig: {}}`:    {Vars: true, Links: true},
+		`{spec: {}, device: {labels?: {...}}, openconfig: {}}`:                         {Labels: true},
 		`{spec: {}, device: {...}, openconfig: {a: device.name}}`:                      all,
 		`{spec: {}, device: {...}, openconfig: {a: "\\(device.name)"}}`:                all,
 		`{spec: {}, device: {...}, let d = device, openconfig: {}}`:                    all,
@@ -300,13 +304,14 @@ func TestAViewHoldsAllThatAKindLooksAt(t *testing.T) {
 		`{spec: {}, device: {name: string, serial: string}, openconfig: {}}`:           all,
 		`{spec: {}, if true {device: {vars: {...}}}, device: {...}, openconfig: {}}`:   all,
 	} {
-		got := viewsOf([]source{{name: "kinds/k.cue", data: []byte("package kinds\n#K: " + text + "\n")}})["K"]
-		if got != want {
-			t.Errorf("%s: %+v, want %+v", text, got, want)
+		s := programSource{Package: "kinds", Files: []programFile{{"kinds/k.cue", []byte("package kinds\n#K: " + text + "\n")}}}
+		list, err := decodeDescription(s.describe(&question{Output: openconfigPart}, nil).value)
+		if err != nil || list[len(list)-1].Name != "K" || list[len(list)-1].Sees != want {
+			t.Errorf("%s: %+v, want %+v", text, list, want)
 		}
 	}
-	library := viewsOf(nil)
-	for kind, want := range map[string]view{"VLANs": {}, "AccessPorts": {}, "System": {name: true}, "Underlay": {name: true, vars: true, links: true}} {
+	library := libraryViews()
+	for kind, want := range map[string]view{"VLANs": {}, "AccessPorts": {}, "System": {Name: true}, "Underlay": {Name: true, Vars: true, Links: true}} {
 		if library[kind] != want {
 			t.Errorf("%s: %+v, want %+v", kind, library[kind], want)
 		}

@@ -2,6 +2,7 @@ package renderer
 
 import (
 	"strings"
+	"sync"
 
 	"cuelang.org/go/cue/ast"
 	"cuelang.org/go/cue/parser"
@@ -14,61 +15,41 @@ import (
 // It is read off the kind's syntax, and where that leaves any doubt a kind sees
 // all.
 type view struct {
-	all                       bool
-	name, labels, vars, links bool
+	All                       bool `json:",omitempty"`
+	Name, Labels, Vars, Links bool `json:",omitempty"`
 }
 
 func (v view) of(part string) bool {
 	switch part {
 	case "name":
-		return v.all || v.name
+		return v.All || v.Name
 	case "labels":
-		return v.all || v.labels
+		return v.All || v.Labels
 	case "vars":
-		return v.all || v.vars
+		return v.All || v.Vars
 	}
-	return v.all || v.links
+	return v.All || v.Links
 }
 
-// viewsOf are the views of the definitions in files, of which a later one's takes
-// the place of one before of the same name. A name that is defined twice in files
-// that are all the repo's own is not sure to be seen whole.
-func viewsOf(own []source) map[string]view {
+// libraryViews are the views of the library's definitions.
+var libraryViews = sync.OnceValue(func() map[string]view {
 	views := make(map[string]view)
 	for _, f := range libraryFiles() {
-		readViews(f, func(name string, v view) { views[name] = v })
-	}
-	twice := make(map[string]bool)
-	for _, f := range own {
-		readViews(f, func(name string, v view) {
-			if twice[name] {
-				v = view{all: true}
-			}
-			twice[name] = true
-			views[name] = v
-		})
-	}
-	return views
-}
-
-func readViews(f source, tell func(string, view)) {
-	parsed, err := parser.ParseFile(f.name, f.data)
-	if err != nil {
-		return
-	}
-	for _, d := range parsed.Decls {
-		if field, ok := d.(*ast.Field); ok {
-			if name, ok := strings.CutPrefix(label(field), "#"); ok {
-				tell(name, viewOf(field.Value))
-			}
+		parsed, err := parser.ParseFile(f.name, f.data)
+		if err != nil {
+			continue
+		}
+		for _, name := range declared(parsed) {
+			views[name] = viewOf(definitionOf(parsed, name))
 		}
 	}
-}
+	return views
+})
 
 // viewOf reads a definition. One that is made of others, or has its fields from
 // anywhere but itself, sees all.
 func viewOf(def ast.Expr) view {
-	all := view{all: true}
+	all := view{All: true}
 	s, ok := def.(*ast.StructLit)
 	if !ok {
 		return all
@@ -111,13 +92,13 @@ func viewOf(def ast.Expr) view {
 		}
 		switch label(field) {
 		case "name":
-			v.name = true
+			v.Name = true
 		case "labels":
-			v.labels = true
+			v.Labels = true
 		case "vars":
-			v.vars = true
+			v.Vars = true
 		case "links":
-			v.links = true
+			v.Links = true
 		default:
 			return all
 		}

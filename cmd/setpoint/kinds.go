@@ -87,7 +87,7 @@ func kindsIn(ctx context.Context, dir string) ([]renderer.Kind, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, mistakes, err := renderer.Kinds(ctx, tree)
+	list, mistakes, err := new(renderer.Renderer).Kinds(ctx, tree)
 	if err != nil {
 		return nil, err
 	}
