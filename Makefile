@@ -26,6 +26,16 @@ e2e-forge: ## statuses on a real Gitea or Forgejo: GITEA_URL=… GITEA_TOKEN=…
 	  GITEA_URL='$(GITEA_URL)' GITEA_TOKEN='$(GITEA_TOKEN)' $(GO) test -count=1 -v -run '^TestAPushIsToldOnARealGitea$$' ./e2e; \
 	fi
 
+.PHONY: e2e-gnmic
+e2e-gnmic: ## a simulated target driven by gnmic: GNMIC=/path/to/gnmic
+	@if [ -z "$(GNMIC)" ]; then \
+	  echo "e2e-gnmic is not run: it needs the gnmic command (gnmic.openconfig.net), GNMIC=/path/to/gnmic"; \
+	elif ! command -v '$(GNMIC)' >/dev/null; then \
+	  echo "e2e-gnmic: GNMIC=$(GNMIC) is no command"; exit 1; \
+	else \
+	  GNMIC="$$(realpath "$$(command -v '$(GNMIC)')")" $(GO) test -count=1 -v -run '^TestGnmic$$' ./reconciler/device/sim; \
+	fi
+
 .PHONY: check
 check: tidy fmt vet staticcheck race ## what CI holds a change to
 
