@@ -37,10 +37,25 @@ import (
 //	sh change     writes to the switch of one's own
 //	sh, text sim  for a simulated switch of one's own only
 //
-// In a text block "…" is anything within a line, and alone any number of lines.
+// In a text block "…" is anything within a line, and alone any number of lines;
+// how long ago something was may differ.
 type page struct {
 	name  string
+	text  string
 	steps []step
+}
+
+// before returns the steps above a line of the page.
+func (p *page) before(heading string) ([]step, bool) {
+	above, _, ok := strings.Cut(p.text, "\n"+heading+"\n")
+	end := strings.Count(above, "\n") + 1
+	var steps []step
+	for _, s := range p.steps {
+		if s.line <= end {
+			steps = append(steps, s)
+		}
+	}
+	return steps, ok
 }
 
 // step is one block of commands and what it prints.
@@ -70,7 +85,7 @@ func readPage(t *testing.T, name string) *page {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &page{name: filepath.Base(name)}
+	p := &page{name: filepath.Base(name), text: string(text)}
 	for _, m := range block.FindAllStringSubmatchIndex(string(text), -1) {
 		info, body := strings.Fields(string(text[m[2]:m[3]])), string(text[m[4]:m[5]])
 		line := strings.Count(string(text[:m[0]]), "\n") + 1
@@ -97,7 +112,7 @@ func session(line int, body string) []step {
 	var steps []step
 	for l := range strings.Lines(body) {
 		if command, ok := strings.CutPrefix(l, "$ "); ok {
-			steps = append(steps, step{line: line, words: map[string]bool{"again": true}, commands: command, told: true})
+			steps = append(steps, step{line: line, words: map[string]bool{"session": true, "again": true}, commands: command, told: true})
 		} else {
 			steps[len(steps)-1].text += l
 		}
@@ -105,11 +120,13 @@ func session(line int, body string) []step {
 	}
 	for i := range steps {
 		if steps[i].text == "" { // it changes something: once
-			steps[i].words = map[string]bool{}
+			delete(steps[i].words, "again")
 		}
 	}
 	return steps
 }
+
+var elapsed = regexp.MustCompile(`\b\d+s ago\b`)
 
 // matches says whether what was printed is the text.
 func matches(text, printed string) bool {
@@ -124,7 +141,7 @@ func matches(text, printed string) bool {
 		for i, p := range parts {
 			parts[i] = regexp.QuoteMeta(p)
 		}
-		b.WriteString(strings.Join(parts, `.*`) + `\n`)
+		b.WriteString(elapsed.ReplaceAllString(strings.Join(parts, `.*`), `\S+ ago`) + `\n`)
 	}
 	b.WriteString(`$`)
 	return regexp.MustCompile(b.String()).MatchString(printed)
@@ -143,6 +160,13 @@ type reader struct {
 func newReader(t *testing.T) *reader {
 	t.Helper()
 	r := &reader{t: t, home: t.TempDir(), other: map[string]*foreground{}, ports: map[string]string{}, own: ownTargetFromEnvironment()}
+	root, err := filepath.Abs("..")
+	if err == nil {
+		err = os.Symlink(root, filepath.Join(r.home, "setpoint")) // its clone
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	r.first = &terminal{t: t, env: []string{"HOME=" + r.home}}
 	r.first.open(r.home)
 	return r
@@ -198,6 +222,9 @@ func (r *reader) follow(p *page, s step) {
 	if name := s.terminal(); name != "" {
 		r.press(name)
 		r.other[name] = startForeground(r.t, r.home, commands)
+		if !told {
+			text = "…\n" // something: it is up
+		}
 		if !r.other[name].prints(text) {
 			r.t.Fatalf("%s: %s prints\n%s", where, commands, r.other[name].text())
 		}
@@ -416,6 +443,59 @@ func TestTheFirstHour(t *testing.T) {
 	}
 	for _, s := range p.steps {
 		r.follow(p, s)
+	}
+	r.leave()
+}
+
+// TestTheReadmesSession types the README's session on the fabric of the first
+// hour, once that is deployed.
+func TestTheReadmesSession(t *testing.T) {
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newReader(t)
+	deployed := "## 4. Change, drift, mistake"
+	hour, ok := readPage(t, "../docs/first-hour.md").before(deployed)
+	if !ok {
+		t.Fatalf("the first hour has no %q", deployed)
+	}
+	for _, s := range hour {
+		r.follow(&page{name: "first-hour.md"}, s)
+	}
+	shown, typed := regexp.MustCompile("(?s)```console\n(.*?)```").FindSubmatch(text), 0
+	if shown == nil || strings.Count(string(shown[1]), "\n") > 10 {
+		t.Fatalf("the README's session has not ten lines: %s", shown)
+	}
+	readme := readPage(t, "../README.md")
+	for _, s := range readme.steps {
+		if s.words["session"] {
+			r.follow(readme, s)
+			typed++
+		}
+	}
+	if typed < 5 {
+		t.Errorf("%d commands in the README's session", typed)
+	}
+	r.leave()
+}
+
+// TestTheReadmesHundredDevices follows the rest of the README.
+func TestTheReadmesHundredDevices(t *testing.T) {
+	r := newReader(t)
+	r.own = ownTarget{}
+	readme := readPage(t, "../README.md")
+	typed := 0
+	for _, s := range readme.steps {
+		if s.words["session"] {
+			continue
+		}
+		s.commands = strings.Replace(s.commands, "--devices 100", "--devices 100 --port 0", 1)
+		r.follow(readme, s)
+		typed++
+	}
+	if out := r.first.run("setpoint devices | grep -c ' applied '"); out != "100\n" || typed < 5 {
+		t.Errorf("%s devices are applied, after %d steps", out, typed)
 	}
 	r.leave()
 }
