@@ -59,6 +59,20 @@ func (s *Suspension) String() string {
 	return fmt.Sprintf("suspended by %s %s: %s", s.Who, until, oneLine(s.Why, briefLength))
 }
 
+// Suspended is a line for each suspension of the order that holds at a time.
+func (o Order) Suspended(now time.Time) []string {
+	var lines []string
+	if o.Suspend.holds(now) {
+		lines = append(lines, o.Suspend.String())
+	}
+	for _, p := range o.Paths {
+		if p.holds(now) {
+			lines = append(lines, p.Path+" "+p.String())
+		}
+	}
+	return lines
+}
+
 // command is what the orders for a device come to at one moment.
 type command struct {
 	all   *Suspension // nothing is written

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/setpoint-net/setpoint/models"
+	"github.com/setpoint-net/setpoint/reconciler"
 )
 
 // The service answers its command line over HTTP on a unix socket of mode 0600:
@@ -45,6 +46,7 @@ type deviceAnswer struct {
 	Name       models.DeviceName   `json:"name"`
 	Assignment models.Assignment   `json:"assignment"`
 	Status     models.DeviceStatus `json:"status"`
+	Suspended  []string            `json:"suspended,omitempty"` // a line each: what, by whom, until when, why
 }
 
 // serveSocket answers until ctx ends. A socket left by a process that was killed
@@ -68,6 +70,7 @@ func (s *service) serveSocket(ctx context.Context) error {
 	mux.HandleFunc("GET /v1/devices", answer(s.deviceList))
 	mux.HandleFunc("GET /v1/plans/{device}", s.showPlan)
 	mux.HandleFunc("POST /v1/approve", s.takeApproval)
+	mux.HandleFunc("POST /v1/orders", s.takeOrder)
 	return serveHTTP(ctx, peerListener{l}, mux)
 }
 
@@ -159,13 +162,18 @@ func (s *service) deviceList(ctx context.Context) ([]deviceAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
+	orders, err := reconciler.Orders(s.bus).All(ctx)
+	if err != nil {
+		return nil, err
+	}
 	list := make([]deviceAnswer, 0, len(assigned))
 	for name, a := range assigned {
 		st := states[name].Value
 		if st.State == "" || st.Intended != a.Value.Hash {
 			st.State, st.Reason = models.DeviceUnknown, "not read since its assignment"
 		}
-		list = append(list, deviceAnswer{Name: models.DeviceName(name), Assignment: a.Value, Status: st})
+		list = append(list, deviceAnswer{Name: models.DeviceName(name), Assignment: a.Value, Status: st, Suspended: slices.Concat(
+			orders[reconciler.Everyone].Value.Suspended(time.Now()), orders[name].Value.Suspended(time.Now()))})
 	}
 	slices.SortFunc(list, func(x, y deviceAnswer) int { return strings.Compare(string(x.Name), string(y.Name)) })
 	return list, nil

@@ -21,6 +21,7 @@ import (
 func newApprove() *cobra.Command {
 	var a asking
 	var plan string
+	var allow []string
 	var dryRun bool
 	c := &cobra.Command{
 		Use:   "approve DEVICE...",
@@ -34,6 +35,12 @@ awaits approval again.
 
   setpoint approve leaf01 --dry-run        show the plan and its name
   setpoint approve leaf01 --plan 1f2e3d    approve that plan and no other
+
+A plan that looks like a slip is held back by a guard: "empty" (nothing is left),
+"mass-delete" (many entries of a list, or half of all leaves, would go) or
+"management" (setpoint's own way to the device would be cut). To have it all the same:
+
+  setpoint approve leaf01 --allow mass-delete
   setpoint approve leaf01 leaf02           approve several: a line each, not the plans
 
 It exits with 0 when all are approved, with 2 when not.`,
@@ -42,12 +49,13 @@ It exits with 0 when all are approved, with 2 when not.`,
 			if plan != "" && len(names) > 1 {
 				return errors.New("--plan is one device's: name one")
 			}
-			how := approval{plan: plan, dry: dryRun, brief: len(names) > 1 && !dryRun, out: c.OutOrStdout(), errOut: c.ErrOrStderr()}
+			how := approval{plan: plan, allow: allow, dry: dryRun, brief: len(names) > 1 && !dryRun, out: c.OutOrStdout(), errOut: c.ErrOrStderr()}
 			return approveAll(c.Context(), &a, names, how)
 		},
 	}
 	a.flags(c)
 	c.Flags().StringVar(&plan, "plan", "", "only if this is still the plan")
+	c.Flags().StringSliceVar(&allow, "allow", nil, "guards to lift for this one plan")
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "show what would be approved")
 	return c
 }
@@ -55,6 +63,7 @@ It exits with 0 when all are approved, with 2 when not.`,
 // approval is how to approve, and where to say so.
 type approval struct {
 	plan        string
+	allow       []string
 	dry         bool
 	brief       bool // a line for each plan
 	out, errOut io.Writer
@@ -98,7 +107,7 @@ func (how approval) one(ctx context.Context, a *asking, name string) (approvedAn
 	if how.dry {
 		return answer, nil
 	}
-	err := a.tell(ctx, "/v1/approve", approveQuestion{Device: p.Device, Plan: cmp.Or(how.plan, p.Plan)}, &answer)
+	err := a.tell(ctx, "/v1/approve", approveQuestion{Device: p.Device, Plan: cmp.Or(how.plan, p.Plan), Allow: how.allow}, &answer)
 	if err == nil && a.output != "json" {
 		fmt.Fprintf(how.out, "%s: approved plan %s, %s, as %s\n", p.Device, answer.Plan, count(p.Changes, "change"), answer.Approval.Who)
 	}
@@ -113,6 +122,8 @@ type planAnswer struct {
 	Commit  string            `json:"commit"`
 	Changes int               `json:"changes"`
 	Text    string            `json:"text"`
+	Guards  string            `json:"guards,omitempty"` // that forbid it
+	Reason  string            `json:"reason,omitempty"`
 	ReadAt  time.Time         `json:"readAt"`
 }
 
@@ -124,12 +135,16 @@ func (p planAnswer) write(w io.Writer) {
 		return
 	}
 	fmt.Fprintln(w, p.Text)
+	if p.Guards != "" {
+		fmt.Fprintf(w, "%s\n", t.yellow(p.Reason))
+	}
 }
 
 // approveQuestion is the body of POST /v1/approve.
 type approveQuestion struct {
 	Device models.DeviceName `json:"device"`
 	Plan   string            `json:"plan"`
+	Allow  []string          `json:"allow,omitempty"` // guards to lift
 }
 
 // approvedAnswer is its answer.
@@ -162,7 +177,7 @@ func (s *service) plan(ctx context.Context, name string) (planAnswer, error) {
 	if err != nil {
 		return planAnswer{}, err
 	}
-	p := planAnswer{Device: models.DeviceName(name), Commit: a.Commit, Changes: st.Changes, ReadAt: st.ReadAt}
+	p := planAnswer{Device: models.DeviceName(name), Commit: a.Commit, Changes: st.Changes, ReadAt: st.ReadAt, Guards: st.Guards, Reason: st.Reason}
 	if p.Plan, err = rollout.PlanID(a, st); err != nil || st.Changes == 0 {
 		return p, err
 	}
@@ -194,7 +209,7 @@ func (s *service) approve(ctx context.Context, q approveQuestion, who string) (r
 	if err != nil {
 		return rollout.Approval{}, err
 	}
-	p, err := rollout.Approve(q.Plan, a, st)
+	p, err := rollout.Approve(q.Plan, q.Allow, a, st)
 	if err != nil {
 		return p, err
 	}
@@ -214,7 +229,7 @@ func (s *service) approve(ctx context.Context, q approveQuestion, who string) (r
 // reply writes an answer as JSON, or why there is none.
 func reply(w http.ResponseWriter, v any, err error) {
 	switch {
-	case errors.Is(err, rollout.ErrNothingToApprove), errors.Is(err, rollout.ErrPlanChanged):
+	case errors.Is(err, rollout.ErrNothingToApprove), errors.Is(err, rollout.ErrPlanChanged), errors.Is(err, rollout.ErrGuarded), errors.Is(err, errOrder):
 		http.Error(w, err.Error(), http.StatusConflict)
 	case err != nil:
 		http.Error(w, err.Error(), http.StatusInternalServerError)

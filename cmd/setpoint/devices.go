@@ -67,12 +67,9 @@ func writeDevices(w io.Writer, list []deviceAnswer, output string, now time.Time
 	t := newTerm(w)
 	rows := [][]string{{"DEVICE", "STATE", "GEN", "COMMIT", "READ", "WHY"}}
 	for _, d := range list {
-		why := d.Status.Reason
-		if d.Status.State == models.DeviceObserved && d.Assignment.Phase == models.PhaseHold {
-			why += fmt.Sprintf("; look, then: setpoint approve %s", d.Name)
-		}
+		why := d.why()
 		if output == "wide" {
-			why = strings.TrimSpace(rungs(d.Status.Rungs) + "  " + why)
+			why = strings.TrimSpace(rungs(d.Status.Rungs) + "  " + coverage(d.Status.Coverage) + "  " + why)
 		}
 		rows = append(rows, []string{
 			string(d.Name), string(d.Status.State), fmt.Sprint(d.Assignment.Generation),
@@ -88,6 +85,34 @@ func writeDevices(w io.Writer, list []deviceAnswer, output string, now time.Time
 		}
 		return cell
 	})
+}
+
+// why is one line: why the device is where it is, and what happens next.
+func (d deviceAnswer) why() string {
+	var parts []string
+	for _, p := range append([]string{d.Status.Reason, d.Status.Next}, d.Suspended...) {
+		if p != "" && !slices.ContainsFunc(parts, func(said string) bool { return strings.Contains(said, p) }) {
+			parts = append(parts, p)
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+// coverage is how much of a device is held to its intended config.
+func coverage(c models.Coverage) string {
+	if c == (models.Coverage{}) {
+		return ""
+	}
+	text := fmt.Sprintf("managed %d of %d leaves", c.Managed, c.Read)
+	for _, part := range []struct {
+		n    int
+		what string
+	}{{c.Unenforced, "unenforced"}, {c.WriteOnly, "write-only"}, {c.Unowned, "unowned"}} {
+		if part.n > 0 {
+			text += fmt.Sprintf(", %s %d", part.what, part.n)
+		}
+	}
+	return text
 }
 
 func rungs(m map[string]string) string {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,12 +14,14 @@ import (
 )
 
 // Approval is the value of the table approvals, by device: a person's word that
-// a device which awaits approval may be written to. It is given for one plan,
-// from what ran to what was intended then, and lapses when either has moved.
+// a device which awaits approval may be written to, or that a plan may be carried
+// out which guards forbid. It is given for one plan, from what ran to what was
+// intended then, and lapses when either has moved.
 type Approval struct {
-	Generation models.Generation `json:"generation"` // that the device was assigned
-	Hash       models.Hash       `json:"hash"`       // the intended config
-	Running    models.Hash       `json:"running"`    // the running config, as last read
+	Generation models.Generation `json:"generation"`      // that the device was assigned
+	Hash       models.Hash       `json:"hash"`            // the intended config
+	Running    models.Hash       `json:"running"`         // the running config, as last read
+	Allow      string            `json:"allow,omitempty"` // guards that are lifted for the plan, comma-separated
 	Who        string            `json:"who"`
 	Time       time.Time         `json:"time"`
 }
@@ -35,13 +38,17 @@ var ErrNothingToApprove = errors.New("nothing to approve")
 // await any more.
 var ErrPlanChanged = errors.New("the plan has changed; look again")
 
+// ErrGuarded comes back for an approval that leaves a guard in force which forbids
+// the plan.
+var ErrGuarded = errors.New("a guard forbids this plan")
+
 // PlanID names the plan that a device awaits approval of: it changes with the
 // intended and with the running config. Errors wrap ErrNothingToApprove.
 func PlanID(a models.Assignment, s models.DeviceStatus) (string, error) {
 	switch {
 	case a.Phase == "":
 		return "", fmt.Errorf("%w: no generation is assigned", ErrNothingToApprove)
-	case a.Phase != models.PhaseHold:
+	case a.Phase != models.PhaseHold && s.Guards == "":
 		return "", fmt.Errorf("%w: it may be written to already", ErrNothingToApprove)
 	case !speaks(s, a):
 		return "", fmt.Errorf("%w: not read since its assignment; it is %s", ErrNothingToApprove, describe(s))
@@ -50,9 +57,9 @@ func PlanID(a models.Assignment, s models.DeviceStatus) (string, error) {
 	return hex.EncodeToString(sum[:6]), nil
 }
 
-// Approve makes the approval of a plan that PlanID named. Errors wrap
-// ErrNothingToApprove or ErrPlanChanged.
-func Approve(plan string, a models.Assignment, s models.DeviceStatus) (Approval, error) {
+// Approve makes the approval of a plan that PlanID named, with the guards that it
+// lifts. Errors wrap ErrNothingToApprove, ErrPlanChanged or ErrGuarded.
+func Approve(plan string, allow []string, a models.Assignment, s models.DeviceStatus) (Approval, error) {
 	id, err := PlanID(a, s)
 	switch {
 	case err != nil:
@@ -60,12 +67,24 @@ func Approve(plan string, a models.Assignment, s models.DeviceStatus) (Approval,
 	case id != plan:
 		return Approval{}, ErrPlanChanged
 	}
-	return Approval{Generation: a.Generation, Hash: a.Hash, Running: s.Running}, nil
+	if s.Guards != "" {
+		for guard := range strings.SplitSeq(s.Guards, ",") {
+			if !slices.Contains(allow, guard) {
+				return Approval{}, fmt.Errorf("%w: %s", ErrGuarded, s.Reason)
+			}
+		}
+	}
+	for _, guard := range allow {
+		if !slices.Contains(strings.Split(s.Guards, ","), guard) {
+			return Approval{}, fmt.Errorf("%w: guard %q does not forbid this plan", ErrNothingToApprove, guard)
+		}
+	}
+	return Approval{Generation: a.Generation, Hash: a.Hash, Running: s.Running, Allow: s.Guards}, nil
 }
 
 // speaks says whether a status tells what runs beside the assignment.
 func speaks(s models.DeviceStatus, a models.Assignment) bool {
-	known := s.State == models.DeviceObserved || s.State == models.DeviceApplied
+	known := s.State == models.DeviceObserved || s.State == models.DeviceApplied || s.Guards != ""
 	return known && s.Generation == a.Generation && s.Intended == a.Hash
 }
 
@@ -87,10 +106,14 @@ func adopt(approvals map[models.DeviceName]Approval, now assigned, statuses map[
 	moves = assigned{}
 	for name, a := range now {
 		s := statuses[name]
+		p, approved := approvals[name]
 		if a.Phase != models.PhaseHold {
+			if approved && p.Allow != "" && p.lifts(a, s) {
+				a.Allow, a.From = p.Allow, p.Running
+				moves[name] = a
+			}
 			continue
 		}
-		p, approved := approvals[name]
 		switch {
 		case approved && p.Hash != a.Hash, approved && speaks(s, a) && s.Running != p.Running:
 			lapsed = append(lapsed, name)
@@ -100,13 +123,23 @@ func adopt(approvals map[models.DeviceName]Approval, now assigned, statuses map[
 		case s.State == models.DeviceApplied && (approved || a.Generation == rebuilt):
 			a.Phase = models.PhaseSettled
 		case approved:
-			a.Phase = models.PhaseApply
+			a.Phase, a.Allow, a.From = models.PhaseApply, p.Allow, p.Running
+			if p.Allow == "" {
+				a.From = ""
+			}
 		default:
 			continue
 		}
 		moves[name] = a
 	}
 	return moves, lapsed
+}
+
+// lifts says whether an approval is of the plan that guards forbid now, and is not
+// on the assignment yet.
+func (p Approval) lifts(a models.Assignment, s models.DeviceStatus) bool {
+	return s.Guards != "" && speaks(s, a) && p.Generation == a.Generation && p.Hash == a.Hash && p.Running == s.Running &&
+		(a.Allow != p.Allow || a.From != p.Running)
 }
 
 // oldest is the generation of the first rollout there is.

@@ -74,7 +74,7 @@ func TestAnApprovalIsOfOnePlan(t *testing.T) {
 	if err != nil || len(seen) != 12 {
 		t.Fatalf("%q, %v", seen, err)
 	}
-	p, err := Approve(seen, a, observed(7, "B", "R"))
+	p, err := Approve(seen, nil, a, observed(7, "B", "R"))
 	if diff := cmp.Diff(Approval{Generation: 7, Hash: "B", Running: "R"}, p); diff != "" || err != nil {
 		t.Errorf("%v (-want +got)\n%s", err, diff)
 	}
@@ -93,8 +93,62 @@ func TestAnApprovalIsOfOnePlan(t *testing.T) {
 		"adopted already":  {models.Assignment{Generation: 7, Hash: "B", Phase: settled}, observed(7, "B", "R"), ErrNothingToApprove},
 		"being written to": {models.Assignment{Generation: 7, Hash: "B", Phase: apply}, observed(7, "B", "R"), ErrNothingToApprove},
 	} {
-		if _, err := Approve(seen, tt.a, tt.s); !errors.Is(err, tt.want) {
+		if _, err := Approve(seen, nil, tt.a, tt.s); !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestAGuardIsLiftedForOnePlanAlone(t *testing.T) {
+	held := models.DeviceStatus{Generation: 7, Intended: "B", Running: "R", State: models.DeviceHeld, Guards: "mass-delete,management", Reason: "guard mass-delete: 9 of 10"}
+	for _, phase := range []models.Phase{hold, apply, settled} {
+		a := models.Assignment{Generation: 7, Hash: "B", Phase: phase}
+		plan, err := PlanID(a, held)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tt := range []struct {
+			allow []string
+			want  error
+		}{
+			{nil, ErrGuarded},
+			{[]string{"mass-delete"}, ErrGuarded},
+			{[]string{"mass-delete", "management", "empty"}, ErrNothingToApprove},
+		} {
+			if _, err := Approve(plan, tt.allow, a, held); !errors.Is(err, tt.want) {
+				t.Errorf("%s, allow %q: %v", phase, tt.allow, err)
+			}
+		}
+		p, err := Approve(plan, []string{"management", "mass-delete"}, a, held)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := a
+		want.Allow, want.From = "mass-delete,management", "R"
+		if phase == hold {
+			want.Phase = apply
+		}
+		device := func(s models.DeviceStatus) map[models.DeviceName]models.DeviceStatus {
+			return map[models.DeviceName]models.DeviceStatus{"a": s}
+		}
+		moves, _ := adopt(map[models.DeviceName]Approval{"a": p}, assigned{"a": a}, device(held), 0)
+		if diff := cmp.Diff(assigned{"a": want}, moves); diff != "" {
+			t.Errorf("%s: (-want +got)\n%s", phase, diff)
+		}
+		if again, _ := adopt(map[models.DeviceName]Approval{"a": p}, moves, device(held), 0); phase != hold && len(again) > 0 {
+			t.Errorf("%s: lifted twice: %v", phase, again)
+		}
+		moved := held
+		moved.Running = "S"
+		if moves, _ := adopt(map[models.DeviceName]Approval{"a": p}, assigned{"a": a}, device(moved), 0); len(moves) > 0 {
+			t.Errorf("%s: lifted for another plan: %v", phase, moves)
+		}
+		later := a
+		later.Generation = 8
+		carried := held
+		carried.Generation = 8
+		if moves, _ := adopt(map[models.DeviceName]Approval{"a": p}, assigned{"a": later}, device(carried), 0); phase != hold && len(moves) > 0 {
+			t.Errorf("%s: lifted in a later generation: %v", phase, moves)
 		}
 	}
 }
