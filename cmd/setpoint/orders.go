@@ -168,6 +168,7 @@ func (s *service) order(ctx context.Context, q orderQuestion, who string) (order
 		return a, err
 	}
 	table := reconciler.Orders(s.bus)
+	var idle []error
 	for _, key := range keys {
 		o, rev, err := table.Get(ctx, string(key))
 		if err != nil {
@@ -175,13 +176,17 @@ func (s *service) order(ctx context.Context, q orderQuestion, who string) (order
 		}
 		changed, err := q.on(o, who, time.Now().UTC())
 		if err != nil {
-			return a, fmt.Errorf("%s: %w", key, err)
+			idle = append(idle, fmt.Errorf("%s: %w", key, err))
+			continue
 		}
 		if _, err := table.Update(ctx, string(key), changed, rev); err != nil {
 			return a, err
 		}
 		a.Devices = append(a.Devices, key)
 		s.log.InfoContext(ctx, q.Verb, "device", key, "by", who, "path", q.Path, "why", q.Why)
+	}
+	if len(a.Devices) == 0 {
+		return a, errors.Join(idle...)
 	}
 	return a, nil
 }
