@@ -137,7 +137,7 @@ func (r *rendering) request(ctx context.Context, q *requestDoc) *built {
 	if r.fleet.kinds.broken || r.err != nil || r.trips.withheld(q, r.subject) {
 		return nil
 	}
-	frag := &fragment{level: kindLevel, title: q.kind + " " + q.name, at: q.specAt, kind: q.kind}
+	frag := &fragment{level: kindLevel, title: q.kind + " " + q.name, at: q.specAt, kind: q.kind, spec: q.spec}
 	id := r.fleet.kinds.input(q, r.subject)
 	if t, ok := r.kept.pieces.get(id); ok {
 		return &built{fragment: frag, tree: t}
@@ -254,12 +254,37 @@ func (r *rendering) blame(f fault, code models.Code) {
 		m.at = b.locate(f.path, f.item)
 		if b.kind != "" {
 			m.msg = fmt.Sprintf("kind %s: %s: %s", b.kind, f.path, f.msg)
+			if n := scalarIn(b.spec, f.misses); n != nil {
+				m.at = n.at
+			}
 		}
 	}
 	if m.msg == f.msg && f.misses == "" && f.item == "" {
 		m.subject = string(code) // one place, one value
 	}
 	r.tell(m)
+}
+
+// scalarIn is the scalar of a document that is text, nil when there is none: what a
+// kind has taken over as it stands.
+func scalarIn(n *node, text string) *node {
+	if n == nil || text == "" {
+		return nil
+	}
+	if n.scalar() && n.text == text {
+		return n
+	}
+	for _, f := range n.fields {
+		if found := scalarIn(f.value, text); found != nil {
+			return found
+		}
+	}
+	for _, item := range n.items {
+		if found := scalarIn(item, text); found != nil {
+			return found
+		}
+	}
+	return nil
 }
 
 // dropped tells whether a value was left out because of a mistake in or around

@@ -19,6 +19,7 @@ type fragment struct {
 	title string // "Group leaves", for messages
 	at    place  // of the document
 	kind  string // the kind that brought it forth, "" for a document's own
+	spec  *node  // what the document gave that kind
 }
 
 // built is a fragment as a tree for one device.

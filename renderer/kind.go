@@ -333,7 +333,9 @@ func (e *explanation) one(path []string, msg string, c complaint) {
 		}
 		where = ""
 	}
-	if i := strings.Index(msg, " (out of bound =~"); i > 0 && hint != "" {
+	if strings.Contains(msg, `(out of bound =~"^secret://`) { // of #Secret
+		msg, hint = "is not a reference: a secret itself has no place in git (the value is not shown)", "write secret://STORE/NAME"
+	} else if i := strings.Index(msg, " (out of bound =~"); i > 0 && hint != "" {
 		msg = strings.TrimPrefix(msg[:i], "invalid value ") + " has not the form that is asked for"
 	}
 	if where != "" {
