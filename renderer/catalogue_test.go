@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/rogpeppe/go-internal/txtar"
+
 	"github.com/setpoint-net/setpoint/renderer"
 )
 
@@ -91,6 +93,26 @@ func TestExamplesRenderAndEjectedKindsRenderTheSame(t *testing.T) {
 		if own := kinds(t, ejected)[name]; own.BuiltIn || !own.Overrides || own.File != "kinds/"+strings.ToLower(name)+".cue" {
 			t.Errorf("ejected %s is said to be of %s, built in %v, overrides %v", name, own.File, own.BuiltIn, own.Overrides)
 		}
+	}
+}
+
+func TestAllKindsMergeInOneFabric(t *testing.T) {
+	archive, err := txtar.ParseFile("testdata/library-fabric.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	repo := repoOf(t, archive.Files[:len(archive.Files)-1])
+	var written strings.Builder
+	for _, f := range repo {
+		written.Write(f.Data)
+	}
+	for _, name := range builtIn {
+		if !strings.Contains(written.String(), "kind: "+name+"\n") {
+			t.Errorf("the fabric has no %s", name)
+		}
+	}
+	if r := render(t, repo); len(r.Mistakes) > 0 || len(r.Devices) != 4 {
+		t.Errorf("%d devices, mistakes %v", len(r.Devices), r.Mistakes)
 	}
 }
 
