@@ -116,6 +116,19 @@ func TestAllKindsMergeInOneFabric(t *testing.T) {
 	}
 }
 
+// The names of the built-in kinds are shared by all renderings of a process.
+func TestABrokenKindSpoilsNoOtherRepos(t *testing.T) {
+	render(t, fstest.MapFS{"kinds/aaa.cue": {Data: []byte("package kinds\n#AAA: {openconfig: 1 & 2}\n")}})
+	if got := slices.Sorted(maps.Keys(kinds(t, nil))); !slices.Equal(got, builtIn) {
+		t.Errorf("then the kinds are %v", got)
+	}
+	repo := fstest.MapFS{"a.yaml": {Data: []byte("apiVersion: setpoint/v1\nkind: VRF\nmetadata: {name: v}\nfor: {selector: '*'}\nspec: {name: v}\n" +
+		"---\napiVersion: setpoint/v1\nkind: Device\nmetadata: {name: leaf01}\nspec: {address: 192.0.2.1, credentials: lab, manage: [/network-instances]}\n")}}
+	if r := render(t, repo); len(r.Mistakes) > 0 {
+		t.Errorf("then VRF is refused: %v", r.Mistakes)
+	}
+}
+
 func TestFieldsAreReadOffAKind(t *testing.T) {
 	k := kinds(t, fstest.MapFS{"kinds/own.cue": {Data: []byte(`package kinds
 

@@ -45,7 +45,7 @@ var libraryProgram = sync.OnceValue(func() *Program { return newProgram("kinds",
 // compile reads the repo's kinds, for their mistakes and their names. An error is
 // the Evaluator's or ctx's.
 func (r *Renderer) compile(ctx context.Context, files []source, l *ledger) (*kinds, error) {
-	k := &kinds{Renderer: r, files: files, names: libraryNames(), program: libraryProgram()}
+	k := &kinds{Renderer: r, files: files, names: slices.Clone(libraryNames()), program: libraryProgram()}
 	var s summing
 	for _, f := range files {
 		s.text(f.name)
