@@ -7,8 +7,8 @@ STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 OWN         := $(shell git ls-files '*.go' | grep -v '^models/oc/')
 
 .PHONY: build
-build: ## build bin/setpoint
-	$(GO) build -trimpath -o bin/setpoint ./cmd/setpoint
+build: ## build bin/setpoint: one static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/setpoint ./cmd/setpoint
 
 .PHONY: demo
 demo: build ## the whole road on this machine, in seconds; KEEP=1 leaves it up

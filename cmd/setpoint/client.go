@@ -38,8 +38,11 @@ func (a *asking) forms() string {
 	return "text or json"
 }
 
-// where finds the socket: the flag, the configuration, or the default state
-// folder under the current one.
+// installed is the socket of a service that runs as deploy/ installs it.
+const installed = "/run/setpoint/setpoint.sock"
+
+// where finds the socket: the flag, the configuration, the one of an installed
+// service, or the default state folder under the current one.
 func (a *asking) where() (string, error) {
 	switch {
 	case a.output != "text" && a.output != "json" && (a.output != "wide" || !a.wide):
@@ -48,6 +51,9 @@ func (a *asking) where() (string, error) {
 		return a.socket, nil
 	case a.config == "":
 		if _, err := os.Stat("setpoint.yaml"); err != nil {
+			if _, err := os.Stat(installed); err == nil {
+				return installed, nil
+			}
 			return filepath.Join("setpoint-state", "setpoint.sock"), nil
 		}
 		a.config = "setpoint.yaml"
@@ -91,6 +97,9 @@ func (a *asking) call(ctx context.Context, method, path string, body io.Reader, 
 		return err
 	}
 	resp, err := client.Do(req)
+	if errors.Is(err, os.ErrPermission) {
+		return hint(fmt.Errorf("ask the service at %s: %w", socket, cause(err)), "its own user and root may ask: sudo -u setpoint setpoint …")
+	}
 	if err != nil {
 		return hint(fmt.Errorf("ask the service at %s: %w", socket, cause(err)), `is it running? start it with "setpoint run --config FILE", and name the same file here with --config`)
 	}

@@ -5,13 +5,16 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v3"
 )
 
-// TestThePageListsTheConfigurationAsItIs loads the example of docs/server.md, and
-// holds it to naming every key that there is.
-func TestThePageListsTheConfigurationAsItIs(t *testing.T) {
+// TestEveryKeyIsExplained loads the example of docs/server.md and the one that is
+// shipped, and holds both to naming every key that there is, at its place.
+func TestEveryKeyIsExplained(t *testing.T) {
 	page, err := os.ReadFile("../../docs/server.md")
 	if err != nil {
 		t.Fatal(err)
@@ -20,21 +23,47 @@ func TestThePageListsTheConfigurationAsItIs(t *testing.T) {
 	if m == nil {
 		t.Fatal("the page has no example")
 	}
-	file := filepath.Join(t.TempDir(), "setpoint.yaml")
-	if err := os.WriteFile(file, m[1], 0o600); err != nil {
+	shipped, err := os.ReadFile("../../deploy/setpoint.yaml")
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := loadConfig(file); err != nil {
-		t.Error(err)
-	}
-	for _, key := range keysOf(reflect.TypeFor[serverConfig]()) {
-		if !strings.Contains(string(m[1]), key+":") {
-			t.Errorf("the page does not name %s", key)
+	for name, text := range map[string][]byte{"docs/server.md": m[1], "deploy/setpoint.yaml": shipped} {
+		file := filepath.Join(t.TempDir(), "setpoint.yaml")
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := loadConfig(file); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		var doc any
+		if err := yaml.Unmarshal(text, &doc); err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range keysOf(reflect.TypeFor[serverConfig]()) {
+			if !names(doc, strings.Split(key, ".")) {
+				t.Errorf("%s does not name %s", name, key)
+			}
 		}
 	}
 }
 
-// keysOf are the names of a configuration's keys, at any depth.
+// names says whether a document has a key; of a list any entry may.
+func names(doc any, key []string) bool {
+	if list, ok := doc.([]any); ok && len(key) > 0 {
+		return slices.ContainsFunc(list, func(e any) bool { return names(e, key) })
+	}
+	if len(key) == 0 {
+		return true
+	}
+	m, ok := doc.(map[string]any)
+	if !ok {
+		return false
+	}
+	at, ok := m[key[0]]
+	return ok && names(at, key[1:])
+}
+
+// keysOf are the paths of a configuration's keys, with dots.
 func keysOf(of reflect.Type) []string {
 	var keys []string
 	for f := range of.Fields() {
@@ -48,7 +77,9 @@ func keysOf(of reflect.Type) []string {
 			inner = inner.Elem()
 		}
 		if inner.Kind() == reflect.Struct && inner != reflect.TypeFor[secretRef]() {
-			keys = append(keys, keysOf(inner)...)
+			for _, k := range keysOf(inner) {
+				keys = append(keys, key+"."+k)
+			}
 		}
 	}
 	return keys

@@ -120,6 +120,7 @@ func serve(ctx context.Context, cfg *serverConfig, log *slog.Logger) error {
 		if err := s.bus.Close(); err != nil {
 			log.Error("closing the store", "err", err)
 		}
+		log.Info("setpoint stopped")
 	}()
 	s.openTables()
 	stages, err := s.stages()
@@ -130,9 +131,7 @@ func serve(ctx context.Context, cfg *serverConfig, log *slog.Logger) error {
 		log.ErrorContext(ctx, "the store was set aside and is rebuilt from git and the devices", "reason", why)
 	}
 	log.InfoContext(ctx, "setpoint runs", "version", versionText(), "repository", cfg.Repository.URL, "branch", cfg.Repository.Branch, "socket", cfg.Socket)
-	err = runAll(ctx, stages)
-	log.Info("setpoint stopped", "err", err)
-	return err
+	return runAll(ctx, stages)
 }
 
 func (s *service) openTables() {
@@ -199,7 +198,7 @@ func (s *service) stages() (map[string]func(context.Context) error, error) {
 		"gitwatch": s.watcher.Run, "renderer": render.Run, "rollout": roll.Run,
 		"reconciler": rec.Run, "notify": s.notifier.Run, "socket": s.serveSocket,
 	}
-	if s.cfg.PublicURL != "" {
+	if s.cfg.Listen != "" {
 		all["pages"] = s.servePages
 	}
 	if s.cfg.Webhook.Listen != "" {
@@ -384,7 +383,7 @@ func (f forgeConfig) client(dir string) (*http.Client, error) {
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: tlsWithRoots(pool), Proxy: http.ProxyFromEnvironment}}, nil
 }
 
-// servePages serves the commits' diffs under signed links.
+// servePages serves /healthz and, with a key, the commits' diffs under signed links.
 func (s *service) servePages(ctx context.Context) error {
 	l, err := net.Listen("tcp", s.cfg.Listen)
 	if err != nil {
