@@ -69,6 +69,14 @@ const (
 	codeManageOverlap    models.Code = "manage-overlap"
 	codeManageMissing    models.Code = "manage-missing"
 
+	// Tenants.
+	codePort         models.Code = "port"
+	codeTenantFolder models.Code = "tenant-folder"
+	codeTenantKind   models.Code = "tenant-kind"
+	codeTenantPort   models.Code = "tenant-port"
+	codeTenantPath   models.Code = "tenant-path"
+	codeTenantVLAN   models.Code = "tenant-vlan"
+
 	// Fragments and references.
 	codeUnmanaged    models.Code = "unmanaged"
 	codeTie          models.Code = "tie"
@@ -166,6 +174,13 @@ var codes = map[models.Code]string{
 	codeManage:           "a managed path is not one",
 	codeManageOverlap:    "managed paths of one list repeat or contradict one another",
 	codeManageMissing:    "a device manages nothing",
+
+	codePort:         "a port or a range of ports is not one",
+	codeTenantFolder: "a tenant's folder is not one, or not its own",
+	codeTenantKind:   "something stands in a tenant's folder that the tenant is not granted",
+	codeTenantPort:   "a port belongs to somebody else, or to nobody",
+	codeTenantPath:   "a tenant's request sets more than its ports",
+	codeTenantVLAN:   "a VLAN is not granted to the tenant, or is none",
 
 	codeUnmanaged:    "something is set outside the managed paths",
 	codeTie:          "two documents of one level give a leaf different values",

@@ -69,6 +69,7 @@ func (r *rendering) config(ctx context.Context) *tree.Tree {
 	if r.collect(ctx); r.err != nil {
 		return nil
 	}
+	r.confine()
 	merged := r.merge()
 	r.managed(merged)
 	for _, f := range r.checker.faults(merged) {
@@ -137,7 +138,8 @@ func (r *rendering) request(ctx context.Context, q *requestDoc) *built {
 	if r.fleet.kinds.broken || r.err != nil || r.trips.withheld(q, r.subject) {
 		return nil
 	}
-	frag := &fragment{level: kindLevel, title: q.kind + " " + q.name, at: q.specAt, kind: q.kind, spec: q.spec}
+	t := r.residents[q]
+	frag := &fragment{level: kindLevel, title: t.title(q), at: q.specAt, kind: q.kind, spec: q.spec, request: q, tenant: t}
 	id := r.fleet.kinds.input(q, r.subject)
 	if t, ok := r.kept.pieces.get(id); ok {
 		return &built{fragment: frag, tree: t}

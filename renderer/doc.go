@@ -7,8 +7,8 @@
 // Any *.yaml or *.yml file, in any folder, with one or more documents each, and
 // the repo's own kinds in kinds/*.cue, which add to or override the library's. Hidden files and folders are skipped, and
 // what .setpointignore at the root lists, in the manner of gitignore(5). A symbolic
-// link is a mistake. A document is a Device, a Group, a Link, a DriftPolicy or of a
-// kind. Decoding is strict: an unknown field, kind, device or key, a
+// link is a mistake. A document is a Device, a Group, a Link, a Tenant, a DriftPolicy
+// or of a kind. Decoding is strict: an unknown field, kind, device or key, a
 // name, key or address given twice, a selector that matches nothing is a mistake at
 // its place, with a near name. What the format has and this version does not act on
 // (other kinds, policies, allowUnenforced) is refused, never passed over.
@@ -69,6 +69,13 @@
 // distinct value once (see checker), and its leafrefs in one pass (see references):
 // nothing that ygot rejects is accepted. Everything set has to lie inside the
 // device's managed paths, its own and its groups' together.
+//
+// # Tenants
+//
+// What lies in a tenant's folder is of the kinds that its Tenant document grants, and
+// what such a document brings forth lies under the interfaces granted on that device,
+// or under the granted paths. That is looked at in the result, leaf by leaf: no kind,
+// and no name of a field, is trusted (see confinement).
 //
 // # Mistakes
 //

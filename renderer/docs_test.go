@@ -38,3 +38,29 @@ func TestTheDocsOnKindsRender(t *testing.T) {
 		}
 	}
 }
+
+// Each block of docs/tenancy.md that begins with a file's name is a file of one
+// repo; with two leaves and the tenants' folders it renders.
+func TestTheDocsOnTenantsRender(t *testing.T) {
+	page, err := os.ReadFile("../docs/tenancy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	repo := fstest.MapFS{"tenants/tenant-b/README.md": {}}
+	for _, m := range regexp.MustCompile("(?ms)^```yaml\n# (\\S+)\n(.*?)^```").FindAllStringSubmatch(string(page), -1) {
+		repo[m[1]] = &fstest.MapFile{Data: []byte(m[2])}
+	}
+	for _, name := range []string{"leaf01", "leaf02"} {
+		repo[name+".yaml"] = &fstest.MapFile{Data: []byte("apiVersion: setpoint/v1\nkind: Device\nmetadata: {name: " + name + "}\nspec: {address: " + name + ", credentials: lab, manage: [/interfaces, /network-instances]}\n")}
+	}
+	r := render(t, repo)
+	if len(repo) != 5 || len(r.Mistakes) > 0 || !strings.Contains(string(r.Devices[1].Config), "Ethernet15") {
+		t.Fatalf("%d files, %d devices, mistakes %v", len(repo), len(r.Devices), r.Mistakes)
+	}
+	repo["tenants/tenant-b/request-007.yaml"] = &fstest.MapFile{Data: []byte(strings.NewReplacer("request-001", "request-007", "[leaf01, leaf02]", "[leaf01]", `["Ethernet[1-5]", Ethernet15]`, "[Ethernet3]", "vlan: 10", "vlan: 20").Replace(string(repo["tenants/tenant-a/request-001.yaml"].Data)))}
+	shown := regexp.MustCompile("(?m)^(tenants/.*)\n  (hint.*)$").FindStringSubmatch(string(page))
+	want := shown[1] + "\n    " + shown[2]
+	if r = render(t, repo); len(r.Mistakes) != 1 || line(r.Mistakes[0]) != want {
+		t.Errorf("the page shows\n%s, but it is %v", want, r.Mistakes)
+	}
+}

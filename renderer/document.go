@@ -23,7 +23,8 @@ const (
 // Fields and kinds that the format has but this version does not act on. They
 // are refused, not passed over: a silent "enforced" would be a lie.
 var (
-	laterKinds        = []string{"Tenant", "Platform", "Rollout", "AlertPolicy"}
+	documentKinds     = []string{"Device", "Group", "Link", "Tenant", "DriftPolicy"}
+	laterKinds        = []string{"Platform", "Rollout", "AlertPolicy"}
 	laterDeviceFields = []string{"allowUnenforced", "decommission"}
 )
 
@@ -100,6 +101,7 @@ type intent struct {
 	links    []*linkDoc
 	policies []*policyDoc
 	requests []*requestDoc
+	tenants  []*tenantDoc
 }
 
 // join takes another file's documents in.
@@ -109,6 +111,7 @@ func (i *intent) join(o *intent) {
 	i.links = append(i.links, o.links...)
 	i.policies = append(i.policies, o.policies...)
 	i.requests = append(i.requests, o.requests...)
+	i.tenants = append(i.tenants, o.tenants...)
 }
 
 // decoder turns one file's documents into values, strictly: an unknown field is a
@@ -137,7 +140,7 @@ func (d *decoder) document(n *node) {
 		d.at(n.at, codeMissing, "kind is missing")
 		return
 	}
-	switch known := append([]string{"Device", "Group", "Link", "DriftPolicy"}, d.kinds.names...); {
+	switch known := append(slices.Clone(documentKinds), d.kinds.names...); {
 	case kind.shape != text:
 		d.at(kind.at, codeText, "kind must be text, not %s", kind.shape)
 	case kind.text == "Device":
@@ -148,6 +151,8 @@ func (d *decoder) document(n *node) {
 		d.link(n)
 	case kind.text == "DriftPolicy":
 		d.policy(n)
+	case kind.text == "Tenant":
+		d.tenant(n)
 	case slices.Contains(d.kinds.names, kind.text):
 		d.request(n, kind.text)
 	case slices.Contains(laterKinds, kind.text):

@@ -36,6 +36,9 @@ type source struct {
 type sources struct {
 	yaml  []source // *.yaml, *.yml anywhere, by name
 	kinds []source // kinds/*.cue, by name
+
+	folders  []string // all that were walked
+	strayCUE []string // CUE files that lie elsewhere
 }
 
 // summed is a directory entry of a tree that knows its files' content without
@@ -69,7 +72,11 @@ func gather(ctx context.Context, tree fs.FS, kept *shelf[fileID, *parsed], l *le
 			return nil
 		}
 		if d.IsDir() {
+			s.folders = append(s.folders, name)
 			return nil
+		}
+		if path.Ext(name) == ".cue" && path.Dir(name) != "kinds" {
+			s.strayCUE = append(s.strayCUE, name)
 		}
 		if d.Type()&fs.ModeSymlink != 0 {
 			l.add(mistake{

@@ -37,6 +37,10 @@ type fleet struct {
 	// groupFiles hold groups. A mistake in one may be why a device has none of
 	// what the group would give it.
 	groupFiles map[string]bool
+
+	files     []*parsed
+	tenants   []*tenant
+	residents map[*requestDoc]*tenant // whose request it is; without an entry, the network's
 }
 
 // subject is one device with what applies to it.
@@ -78,13 +82,21 @@ func (f *fleet) groupAstray(l *ledger) bool {
 // assemble resolves who is meant by whom.
 func assemble(d *decoder, f *fleet) {
 	byName := f.inventory(d)
+	f.grants(d.ledger, byName)
 	for _, g := range d.groups {
 		for _, s := range f.targets(d.ledger, g.target, byName) {
 			s.groups = append(s.groups, g)
 		}
 	}
 	for _, r := range d.requests {
+		if t := f.residents[r]; t != nil && !t.mayAsk(r.kind) {
+			continue
+		}
 		for _, s := range f.targets(d.ledger, r.target, byName) {
+			if t := f.residents[r]; t != nil && !t.reaches(s.Name) {
+				t.uninvited(d.ledger, r, s)
+				continue
+			}
 			s.requests = append(s.requests, r)
 		}
 	}

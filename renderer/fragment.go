@@ -20,6 +20,9 @@ type fragment struct {
 	at    place  // of the document
 	kind  string // the kind that brought it forth, "" for a document's own
 	spec  *node  // what the document gave that kind
+
+	request *requestDoc // the document of that kind
+	tenant  *tenant     // whose request it is, nil for the network's own
 }
 
 // built is a fragment as a tree for one device.

@@ -30,6 +30,7 @@ func (w *worker) inputs(s *subject) (id sum, ok bool) {
 	for _, q := range s.requests {
 		in.mark('q')
 		in.sum(w.fleet.kinds.input(q, s))
+		w.residents[q].limits(&in, s)
 	}
 	in.mark('m')
 	in.texts(s.Manage)

@@ -47,6 +47,7 @@ type mistake struct {
 	msg     string
 	hint    string
 	device  models.DeviceName // the device it shows on; "" when it is about the document alone
+	named   bool              // msg names the device itself
 }
 
 // ledger gathers mistakes. It belongs to one goroutine.
@@ -104,6 +105,9 @@ func settle(list []mistake) []models.Mistake {
 		}
 		msg := f.msg
 		switch n := len(f.devices); {
+		case n == 1 && f.named:
+		case f.named && n > 1:
+			msg += fmt.Sprintf(" (and on %d more)", n-1)
 		case n == 1:
 			msg += fmt.Sprintf(" (on %s)", f.devices[0])
 		case n > 1:

@@ -80,6 +80,9 @@ func (n *node) empty() bool {
 	return false
 }
 
+// is tells whether n is this text.
+func (n *node) is(s string) bool { return n != nil && n.shape == text && n.text == s }
+
 func (n *node) scalar() bool { return n.shape != mapping && n.shape != sequence }
 
 // equal compares values, not places or quotes.

@@ -59,6 +59,7 @@ type parsed struct {
 	sound  bool
 	groups bool // it may hold a Group
 	names  []docName
+	owned  []string // folders that Tenants in it name
 
 	decoded *decoding // the last time, see decode
 }
@@ -105,6 +106,7 @@ func (r *Renderer) Render(ctx context.Context, repo fs.FS) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.tenancy(d, src)
 	assemble(d, f)
 	f.fragments(d)
 	devices, mistakes, err := f.render(ctx)
@@ -169,6 +171,7 @@ func (r *Renderer) decode(ctx context.Context, src *sources, f *fleet, l *ledger
 		return nil, err
 	}
 	d := &decoder{ledger: l, kinds: f.kinds}
+	f.files = files
 	for i, p := range files {
 		l.list = append(l.list, p.list...)
 		l.list = append(l.list, decodings[i].list...)
@@ -195,21 +198,32 @@ func parseFile(src source) *parsed {
 		if kind != nil && name != nil && name.shape == text {
 			p.names = append(p.names, docName{kind.text + " " + name.text, name.at})
 		}
+		if folder := n.get("spec").get("folder"); kind.is("Tenant") && folder != nil {
+			p.owned = append(p.owned, folder.text)
+		}
 	}
 	return p
 }
 
 // takenNames are, for each file, the names in it that a file before has taken,
-// with the place.
+// with the place. The names in a tenant's folder are none of others' business.
 func takenNames(files []*parsed) []map[string]place {
 	first := make(map[string]place, len(files))
 	taken := make([]map[string]place, len(files))
+	owned := make(map[string]bool)
+	for _, p := range files {
+		for _, folder := range p.owned {
+			owned[folder] = true
+		}
+	}
 	for i, p := range files {
+		folder := folderOf(p.name, func(dir string) bool { return owned[dir] })
 		for _, n := range p.names {
-			at, twice := first[n.key]
+			key := folder + "\x00" + n.key
+			at, twice := first[key]
 			switch {
 			case !twice:
-				first[n.key] = n.at
+				first[key] = n.at
 			case at.file != p.name:
 				if taken[i] == nil {
 					taken[i] = make(map[string]place)
