@@ -34,6 +34,39 @@ func TestTheIntentPagesExamplesAreOneCleanRepo(t *testing.T) {
 	validates(t, dir)
 }
 
+// TestTheTutorialOnKindsHolds walks docs/kinds.md from top to bottom: a block that
+// begins with a file's name is written, over what an earlier step wrote, and one
+// that begins with "$ setpoint" is run and must print what stands below, where "…"
+// is whatever it likes.
+func TestTheTutorialOnKindsHolds(t *testing.T) {
+	page, err := os.ReadFile("../docs/kinds.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	ran := 0
+	for _, block := range regexp.MustCompile("(?s)```(?:yaml|cue|text)\n(.*?)```").FindAllStringSubmatch(string(page), -1) {
+		first, rest, _ := strings.Cut(block[1], "\n")
+		args, isCommand := strings.CutPrefix(first, "$ setpoint ")
+		if !isCommand {
+			name := strings.TrimLeft(first, "/# ")
+			writeExample(t, filepath.Join(dir, name), rest)
+			continue
+		}
+		ran++
+		c := exec.Command(binary, strings.Fields(args)...)
+		c.Dir = dir
+		out, _ := c.CombinedOutput() // its exit code is the text's business
+		want := strings.ReplaceAll(regexp.QuoteMeta(strings.TrimSpace(rest)), "…", ".*")
+		if !regexp.MustCompile("(?s)^" + want + "$").MatchString(strings.TrimSpace(string(out))) {
+			t.Errorf("$ setpoint %s prints\n%s\nthe page says\n%s", args, out, rest)
+		}
+	}
+	if ran < 8 {
+		t.Errorf("%d commands on the page", ran)
+	}
+}
+
 // TestTheReadmesRepoIsClean is the config repo of the README's example, with an
 // inventory as "setpoint sim" writes it.
 func TestTheReadmesRepoIsClean(t *testing.T) {
