@@ -456,6 +456,15 @@ var getClauses = []clause{
 		w.gets(e2, ietfJSON, e2+` {"openconfig-interfaces:name":"Ethernet2","openconfig-interfaces:config":{"mtu":1500,"name":"Ethernet2"}}`)
 		w.holds("/interfaces", `{"interface":[{"name":"Ethernet1","config":{"name":"Ethernet1","description":"one","mtu":1500}},{"name":"Ethernet2","config":{"name":"Ethernet2","mtu":1500}}]}`)
 	}},
+	{"3.3.4", "a default that is in use is returned, where the target reports defaults", func(w *wire) {
+		w.lacks(e1+"/config/enabled", "/lldp/config/enabled") // one that does not has no such value
+		w = serve(w.t, sim.Config{Initial: []byte(base), Defaults: true})
+		w.gets(e1+"/config/enabled", ietfJSON, e1+"/config/enabled true")
+		w.gets(e1+"/config", ietfJSON, e1+`/config {"openconfig-interfaces:description":"one","openconfig-interfaces:enabled":true,"openconfig-interfaces:mtu":1500,"openconfig-interfaces:name":"Ethernet1","openconfig-vlan:tpid":"openconfig-vlan-types:TPID_0X8100"}`)
+		w.gets("/lldp/config/enabled", ietfJSON, "/lldp/config/enabled true")
+		w.gets("/interfaces/interface/config/enabled", protoVals, e1+"/config/enabled bool_val:true", e2+"/config/enabled bool_val:true")
+		w.lacks(e3+"/config/enabled", e1+"/config/type") // no entry, no default
+	}},
 	{"3.3.4", "what does not exist is NotFound, also as one of several", func(w *wire) {
 		w.lacks(e3, e3+"/config", e1+"/config/loopback-mode", "/network-instances", aclSet+"[name=C][type=ACL_IPV4]")
 		_, err := w.Get(w.ctx(), &gnmi.GetRequest{Path: []*gnmi.Path{path(hostname), path(e3)}})

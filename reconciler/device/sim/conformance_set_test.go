@@ -111,6 +111,14 @@ var setClauses = []clause{
 		w.set(replace("/system", `{"config":{"domain-name":"example"}}`))
 		w.holds("/system", `{"config":{"domain-name":"example"}}`)
 	}},
+	{"3.4.4", "a replace puts what it does not name back to its default", func(w *wire) {
+		w = serve(w.t, sim.Config{Initial: []byte(base), Defaults: true})
+		w.set(update(e1+"/config/enabled", "false"))
+		w.holds(e1+"/config/enabled", "false")
+		w.set(replace(e1+"/config", `{"mtu":9000}`))
+		w.holds(e1+"/config/enabled", "true")
+		w.lacks(e1 + "/config/description")
+	}},
 	{"3.4.4", "a replace of an entry deletes what it does not name, in that entry only", func(w *wire) {
 		w.set(replace(e1, `{"name":"Ethernet1","config":{"enabled":true}}`))
 		w.holds("/interfaces", `{"interface":[{"name":"Ethernet1","config":{"name":"Ethernet1","enabled":true}},{"name":"Ethernet2","config":{"name":"Ethernet2","mtu":1500}}]}`)

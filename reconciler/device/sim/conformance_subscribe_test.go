@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/openconfig/gnmi/proto/gnmi"
+	"github.com/setpoint-net/setpoint/reconciler/device/sim"
 )
 
 // What a stream says of base.
@@ -276,6 +277,22 @@ var subscribeClauses = []clause{
 		w.set(remove("/"))
 		s.says("-/interfaces; -/lldp; -/system")
 	}},
+	{"3.5.2.3", "a leaf that goes back to its default is an update, never a delete of it or above it", func(w *wire) {
+		w = serve(w.t, sim.Config{Initial: []byte(base), Defaults: true})
+		w.set(update("/lldp/config/enabled", "false"), update(e1+"/config/enabled", "false"))
+		s := w.subscribe(streaming(onChange("/lldp/config"), onChange("/interfaces/interface/config/enabled")))
+		if got := s.heard(); len(got) != 2 {
+			w.t.Errorf("%q", got)
+		}
+		w.set(remove("/lldp"), remove(e1+"/config/enabled"))
+		s.says("-/lldp/config/hello-timer; /lldp/config/enabled true; " + e1 + "/config/enabled true")
+		w.set(remove("/interfaces"))
+		s.says("-" + e1 + "/config/enabled; -" + e2 + "/config/enabled")
+		w.set(update(e1+"/config/enabled", "true"))
+		s.says(e1 + "/config/enabled true")
+		w.set(remove(e1 + "/config/enabled")) // the default, set or not: the same value
+		s.says()
+	}},
 	{"3.5.2.3", "a delete above what is subscribed to is told at the subscribed path", func(w *wire) {
 		s := w.subscribe(streaming(onChange(e1 + "/config")))
 		s.heard()
@@ -314,6 +331,11 @@ var subscribeClauses = []clause{
 		s.polls()
 		s.says("sync")
 		w.subscribe(streaming(onChange(e3))).says("sync")
+	}},
+	{"3.5.2.4", "a default that is in use is sent, where the target reports defaults", func(w *wire) {
+		w.subscribe(once("/lldp/config/enabled")).says("sync", "end OK")
+		w = serve(w.t, sim.Config{Defaults: true})
+		w.subscribe(once("/lldp/config/enabled")).says("/lldp/config/enabled true", "sync", "end OK")
 	}},
 	{"3.5.2.4", "state is in the models and not implemented: Unimplemented, in every mode", func(w *wire) {
 		for _, mode := range []gnmi.SubscriptionList_Mode{gnmi.SubscriptionList_ONCE, gnmi.SubscriptionList_POLL, gnmi.SubscriptionList_STREAM} {

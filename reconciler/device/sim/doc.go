@@ -15,10 +15,33 @@
 // pointer. A branch that is written with the values it already has stays the
 // same pointer: it is no change, and no stream tells of it.
 //
-// Only config is held, and only what was set: schema defaults are neither filled
-// in nor reported. A list entry always has its key leaves and the config leaves
-// that they refer to (OpenConfig's config/<key>), whether the client sent them
-// or not.
+// Only config is held, and only what was set. A list entry always has its key
+// leaves and the config leaves that they refer to (OpenConfig's config/<key>),
+// whether the client sent them or not. What is told of the tree is the tree
+// itself, or with Config.Defaults a second tree beside it that schema defaults
+// fill, and that shares its untouched branches with the one before in the same way.
+//
+// # Conformance
+//
+// conformance_test.go holds a target to the gNMI specification 0.10.0, clause by
+// clause, over TLS and with the raw protos; gnmic_test.go has gnmic drive one. Where
+// the specification leaves a choice, or a target here does less than it might:
+//
+//   - Defaults are reported only with Config.Defaults. The specification wants
+//     those in use returned (gNMI 3.3.4); real systems are divided, and a client
+//     has to bear both, so that both can be had.
+//   - There is no state. A simulated interface has no oper-status, and a mirror of
+//     config would show a client that something is applied which nothing applied.
+//     A path to state is Unimplemented for Get and Subscribe (gNMI 3.3.4, 3.5.2.4)
+//     and NotFound for Set (gNMI 3.4.7). A Get of type STATE or OPERATIONAL of what
+//     exists answers without updates.
+//   - A path that the models do not have is InvalidArgument for Get and Subscribe,
+//     never a stream that stays silent, and NotFound for Set.
+//   - A POLL subscription is sent its values at the start too, not only for each
+//     Poll. TARGET_DEFINED is ON_CHANGE. The lowest interval is 100 ms.
+//   - Nothing may be aggregated and nothing is atomic: no config node of the models
+//     is marked for either. A qos marking has no effect.
+//   - A key leaf can't be deleted by itself: it goes with its entry.
 //
 // # Promises
 //
@@ -29,9 +52,10 @@
 //     patterns, keys, duplicates. Leafrefs, must, when and mandatory are not
 //     checked, as OpenConfig does not ask it of devices.
 //   - What is not supported says so: Unimplemented for union_replace, for the
-//     commit-confirmed, master-arbitration, history and depth extensions, and for
-//     encodings that are not offered. No request is answered with OK and ignored,
-//     but for extensions that the protocol allows to ignore.
+//     commit-confirmed, master-arbitration, history and depth extensions, for
+//     use_models, origins other than openconfig, and encodings that are not offered.
+//     No request is answered with OK and ignored, but for the qos marking, and for
+//     other extensions, which the protocol allows to ignore.
 //   - A slow subscriber never holds up a Set. Each stream keeps a bounded number
 //     of past trees; beyond that changes are coalesced, and the updates say so in
 //     their duplicates counter (gNMI 2.1).

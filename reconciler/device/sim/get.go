@@ -24,7 +24,7 @@ func (t *Target) Get(_ context.Context, req *gnmi.GetRequest) (*gnmi.GetResponse
 	if _, ok := gnmi.GetRequest_DataType_name[int32(req.GetType())]; !ok {
 		return nil, status.Errorf(codes.InvalidArgument, "unknown type %d of data", req.GetType())
 	}
-	root, now := t.now(), time.Now()
+	root, now := t.told(), time.Now()
 	out := &gnmi.GetResponse{}
 	for _, p := range req.GetPath() {
 		n, err := t.get(root, req, p)

@@ -247,6 +247,28 @@ func TestRandomSetsKeepTheTreeSound(t *testing.T) {
 	}
 }
 
+// What is told of a tree with defaults is filled branch by branch, as far as a Set
+// changed it: it must be what filling all of it anew gives, and share the rest.
+func TestDefaultsAreFilledAsFarAsTheTreeChanged(t *testing.T) {
+	d := dice{rand.New(rand.NewPCG(7, 1)), t}
+	target := serve(t, Config{Defaults: true, Initial: []byte(getConfig)}).target
+	untouched := target.told().kid(target.schema.index["lldp"])
+	target.mustSet(t, "/interfaces/interface[name=Ethernet1]/config/mtu", "1400")
+	if target.told().kid(untouched.schema) != untouched {
+		t.Error("a branch that no Set touched was filled again")
+	}
+	for range 500 {
+		req := d.set()
+		_, err := target.Set(t.Context(), req)
+		var got, want encoder
+		got.node(target.told(), "")
+		want.node(target.schema.fill(target.now(), nil, nil), "")
+		if !bytes.Equal(got.buf, want.buf) {
+			t.Fatalf("%v (%v)\ngot  %s\nwant %s", req, err, got.buf, want.buf)
+		}
+	}
+}
+
 // A path and a JSON value in a SetRequest never make the target panic, and are
 // applied as a whole or not at all.
 func FuzzSet(f *testing.F) {

@@ -38,6 +38,8 @@ type schema struct {
 	typ          *leafType
 	key          *key           // leaf: set when it carries a key of the enclosing entry
 	elem         *gnmi.PathElem // the name alone, for paths
+	def          string         // leaf, leaf-list: the token of its default; "": none
+	filled       *node          // container: what it holds where nothing is set; nil: nothing
 }
 
 // key says which of an entry's keys a leaf carries: the key leaf itself, or the
@@ -120,8 +122,10 @@ func (c compiler) node(e *yang.Entry, parent *schema, path string) (*schema, err
 	}
 	if s.kind == leaf || s.kind == leafList {
 		var err error
-		s.typ, err = newLeafType(e, path)
-		return s, err
+		if s.typ, err = newLeafType(e, path); err != nil {
+			return nil, err
+		}
+		return s, s.bindDefaults(e)
 	}
 	s.index = make(map[string]*schema, len(e.Dir))
 	for i, name := range slices.Sorted(maps.Keys(e.Dir)) {
@@ -133,7 +137,10 @@ func (c compiler) node(e *yang.Entry, parent *schema, path string) (*schema, err
 		s.children = append(s.children, child)
 		s.index[name] = child
 	}
-	return s, s.bindKeys(e)
+	if err := s.bindKeys(e); err != nil {
+		return nil, err
+	}
+	return s, s.bindDefaults(e)
 }
 
 // bindKeys finds a list's key leaves, and the config leaves that they refer to.

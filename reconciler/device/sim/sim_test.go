@@ -242,7 +242,13 @@ func TestAnotherClientsChangeShowsInTheStream(t *testing.T) {
 }
 
 func BenchmarkOneLeafSet(b *testing.B) {
-	target, err := New(Config{Initial: leafSwitch(b)})
+	b.Run("as set", func(b *testing.B) { oneLeafSet(b, Config{}) })
+	b.Run("with defaults", func(b *testing.B) { oneLeafSet(b, Config{Defaults: true}) })
+}
+
+func oneLeafSet(b *testing.B, c Config) {
+	c.Initial = leafSwitch(b)
+	target, err := New(c)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -34,7 +34,7 @@ func (t *Target) Subscribe(stream subscribeServer) error {
 	}
 	switch req.GetSubscribe().GetMode() {
 	case gnmi.SubscriptionList_ONCE:
-		return s.sync(t.now())
+		return s.sync(t.told())
 	case gnmi.SubscriptionList_POLL:
 		return s.poll()
 	case gnmi.SubscriptionList_STREAM:
@@ -185,7 +185,7 @@ func (s *subscription) values(watches []*watch, root *node) error {
 // poll sends all values and sync_response at once and for each Poll message
 // (gNMI 3.5.1.5.3).
 func (s *subscription) poll() error {
-	if err := s.sync(s.target.now()); err != nil {
+	if err := s.sync(s.target.told()); err != nil {
 		return err
 	}
 	s.updatesOnly = false // the polls are answered (gNMI 3.5.1.2)
@@ -197,7 +197,7 @@ func (s *subscription) poll() error {
 		if req.GetPoll() == nil {
 			return status.Error(codes.InvalidArgument, "only Poll may follow on a POLL subscription")
 		}
-		if err := s.sync(s.target.now()); err != nil {
+		if err := s.sync(s.target.told()); err != nil {
 			return err
 		}
 	}
@@ -450,7 +450,7 @@ func (t *Target) follow() (*node, *feed) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.feeds[f] = struct{}{}
-	return t.root, f
+	return t.view, f
 }
 
 func (t *Target) leave(f *feed) {

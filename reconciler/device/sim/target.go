@@ -25,6 +25,7 @@ type Config struct {
 	Username string      // with Password, asked of every RPC's metadata; both empty: nobody is asked
 	Password string
 	Initial  []byte   // configuration at start, RFC 7951 JSON of the root; nil: none
+	Defaults bool     // report schema defaults that are in use (gNMI 3.3.4), as some systems do and others do not
 	Refuse   []string // paths that no Set may touch, as text: "/system/aaa", "/interfaces/interface[name=mgmt0]"
 	Log      *slog.Logger
 }
@@ -41,6 +42,7 @@ type Target struct {
 
 	mu       sync.Mutex // guards what follows, and is never held for long
 	root     *node
+	view     *node // what is told of root: root itself, or with defaults
 	sets     int
 	changing int
 	changed  chan struct{}
@@ -67,20 +69,34 @@ func New(c Config) (*Target, error) {
 		}
 		t.refuse = append(t.refuse, patterns...)
 	}
-	if len(c.Initial) == 0 {
-		return t, nil
-	}
-	if err := checkJSON(c.Initial); err != nil {
+	if err := t.start(); err != nil {
 		return nil, fmt.Errorf("initial configuration: %w", err)
 	}
-	root, err := decoder{form: formIETF}.container(s, string(trim(c.Initial)))
-	if err != nil {
-		return nil, fmt.Errorf("initial configuration: %w", err)
+	t.view = t.seen(t.root)
+	return t, nil
+}
+
+// start gives the target its first configuration.
+func (t *Target) start() error {
+	if len(t.config.Initial) == 0 {
+		return nil
 	}
+	if err := checkJSON(t.config.Initial); err != nil {
+		return err
+	}
+	root, err := decoder{form: formIETF}.container(t.schema, string(trim(t.config.Initial)))
 	if root != nil {
 		t.root = root
 	}
-	return t, nil
+	return err
+}
+
+// seen is what is told of a tree that follows the one that is told of now.
+func (t *Target) seen(root *node) *node {
+	if !t.config.Defaults {
+		return root
+	}
+	return t.schema.fill(root, t.root, t.view)
 }
 
 // Serve answers gNMI on the listener until ctx ends, then closes it, ends every
@@ -123,7 +139,7 @@ func (t *Target) server() *grpc.Server {
 	return grpc.NewServer(opts...)
 }
 
-// Config is the configuration now, as RFC 7951 JSON.
+// Config is the configuration that was set, without defaults, as RFC 7951 JSON.
 func (t *Target) Config() []byte {
 	e := encoder{}
 	e.node(t.now(), "")
@@ -166,21 +182,32 @@ func (t *Target) commit(build func(*node) (*node, error)) (changed bool, err err
 	defer t.setting.Unlock()
 	old := t.now()
 	root, err := build(old)
+	view := root
+	if err == nil && root != old {
+		view = t.seen(root) // root and view change under setting only
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.sets++
 	if err != nil || root == old {
 		return false, err
 	}
-	t.root = root
+	t.root, t.view = root, view
 	t.changing++
 	close(t.changed)
 	t.changed = make(chan struct{})
 	at := time.Now()
 	for f := range t.feeds {
-		f.push(root, at)
+		f.push(view, at)
 	}
 	return true, nil
+}
+
+// told is what readers are told now.
+func (t *Target) told() *node {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.view
 }
 
 func (t *Target) log() *slog.Logger {
