@@ -48,8 +48,7 @@ const (
 	codeDuplicateAddress models.Code = "duplicate-address"
 	codePlatform         models.Code = "platform"
 	codeAdopt            models.Code = "adopt"
-	codeVarNull          models.Code = "var-null"
-	codeVarReference     models.Code = "var-reference"
+	codeNull             models.Code = "null"
 	codeVarTie           models.Code = "var-tie"
 	codePriority         models.Code = "priority"
 	codeFor              models.Code = "for"
@@ -154,8 +153,7 @@ var codes = map[models.Code]string{
 	codeDuplicateAddress: "two devices have the same address",
 	codePlatform:         "a platform is not known",
 	codeAdopt:            "adopt is neither approve nor auto",
-	codeVarNull:          "a var has no value",
-	codeVarReference:     "a var holds a reference",
+	codeNull:             "a var or a field of a spec has no value",
 	codeVarTie:           "two groups of one priority give a var different values",
 	codePriority:         "a priority is not an integer from 0 to 999",
 	codeFor:              "for does not say whom the document is for",

@@ -340,12 +340,12 @@ func (d *decoder) address(dev *deviceDoc, n, spec *node) {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil {
 		host, port = s, defaultPort
-		if ip, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
-			host = ip.String()
+		if inner, ok := strings.CutPrefix(s, "["); ok && strings.HasSuffix(inner, "]") {
+			host = strings.TrimSuffix(inner, "]")
 		}
 	}
 	number, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || number == 0 || !hostForm.MatchString(host) {
+	if err != nil || number == 0 || !isHost(host) {
 		d.add(mistake{at: a.at, code: codeAddress, msg: fmt.Sprintf("address %q is not host:port", cut(s, 80)), hint: `for example "192.0.2.11:9339", "[2001:db8::1]:9339" or "leaf01.example.net"`})
 		return
 	}
@@ -355,8 +355,20 @@ func (d *decoder) address(dev *deviceDoc, n, spec *node) {
 	dev.Address = net.JoinHostPort(strings.ToLower(host), strconv.FormatUint(number, 10))
 }
 
-// hostForm admits names (RFC 1123), IPv4 and IPv6 text, with a zone.
-var hostForm = regexp.MustCompile(`^([A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?\.?|[0-9A-Fa-f:.]+:[0-9A-Fa-f:.]*(%[A-Za-z0-9_.-]+)?)$`)
+// hostForm admits names (RFC 1123).
+var hostForm = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?\.?$`)
+
+// isHost tells whether a text is an IP address or a name. A name whose last part is
+// a number is an address with a slip.
+func isHost(s string) bool {
+	if _, err := netip.ParseAddr(s); err == nil {
+		return true
+	}
+	last := strings.TrimSuffix(s, ".")
+	last = last[strings.LastIndexByte(last, '.')+1:]
+	_, err := strconv.ParseUint(last, 10, 64)
+	return err != nil && hostForm.MatchString(s)
+}
 
 func (d *decoder) platform(n *node) string {
 	s := d.text(n, "platform")
@@ -396,9 +408,9 @@ func (d *decoder) varValues(n *node) {
 	}
 	switch {
 	case n.shape == null:
-		d.add(mistake{at: n.at, code: codeVarNull, msg: "a var needs a value", hint: `for empty text write ""`})
+		d.add(mistake{at: n.at, code: codeNull, msg: "a var needs a value", hint: `for empty text write ""`})
 	case n.shape == text && strings.Contains(n.text, "${"):
-		d.at(n.at, codeVarReference, "a var holds no ${…}: references are replaced in openconfig alone")
+		d.at(n.at, codeReference, "a var holds no ${…}: references are replaced in openconfig alone")
 	case n.doubtful():
 		d.add(ambiguous(n))
 	case n.shape == text && !n.quoted && yesNo(n.text) != "":
@@ -409,18 +421,30 @@ func (d *decoder) varValues(n *node) {
 	}
 }
 
-// numbers refuses the numbers of a spec that are written ambiguously.
-func (d *decoder) numbers(n *node) bool {
+// specReference is what would be a reference in a fragment. Any other "${" may be
+// meant as it stands.
+var specReference = regexp.MustCompile(`\$\{(name\}|labels\.|vars\.)`)
+
+// scalars refuses what of a spec can't be meant as it stands, before its kind is
+// asked: ambiguous numbers, nothing at all, references.
+func (d *decoder) scalars(n *node) bool {
 	ok := true
-	if n.doubtful() {
+	switch {
+	case n.doubtful():
 		d.add(ambiguous(n))
+		ok = false
+	case n.shape == null:
+		d.add(mistake{at: n.at, code: codeNull, msg: "a field of a spec needs a value", hint: `leave it out, or write "" for empty text`})
+		ok = false
+	case n.shape == text && specReference.MatchString(n.text):
+		d.at(n.at, codeReference, "a spec holds no ${…}: references are replaced in openconfig alone, and a kind sees the device by itself")
 		ok = false
 	}
 	for _, f := range n.fields {
-		ok = d.numbers(f.value) && ok
+		ok = d.scalars(f.value) && ok
 	}
 	for _, item := range n.items {
-		ok = d.numbers(item) && ok
+		ok = d.scalars(item) && ok
 	}
 	return ok
 }
@@ -462,7 +486,7 @@ func (d *decoder) target(n *node) (t target, ok bool) {
 		d.add(mistake{at: n.at, code: codeMissing, msg: "for is missing", hint: "write for: {selector: role=leaf} or for: {devices: [leaf01]}"})
 		return t, false
 	}
-	if !d.fields(f, "for", "selector", "devices") {
+	if d.splitSelector(f) || !d.fields(f, "for", "selector", "devices") {
 		return t, false
 	}
 	t.at = f.at
@@ -482,6 +506,27 @@ func (d *decoder) target(n *node) (t target, ok bool) {
 		return d.selector(sel)
 	}
 	return t, false
+}
+
+// splitSelector finds a selector without quotes that a comma has cut: within {} that
+// ends the value, and what follows becomes fields without values.
+func (d *decoder) splitSelector(f *node) bool {
+	if f.shape != mapping || len(f.fields) < 2 || f.fields[0].name != "selector" {
+		return false
+	}
+	sel := f.fields[0].value
+	whole := sel.text
+	for _, rest := range f.fields[1:] {
+		if rest.value.shape != null || rest.value.text != "" || slices.Contains([]string{"selector", "devices"}, rest.name) {
+			return false
+		}
+		whole += "," + rest.name
+	}
+	if sel.shape != text || sel.quoted {
+		return false
+	}
+	d.add(mistake{at: f.fields[1].at, code: codeSelector, msg: "a comma ends the selector: within {} a text with commas needs quotes", hint: fmt.Sprintf("write selector: %q", cut(whole, 200))})
+	return true
 }
 
 func (d *decoder) selector(n *node) (t target, ok bool) {
@@ -562,7 +607,7 @@ func (d *decoder) request(n *node, kind string) {
 	if r.spec == nil {
 		r.spec = &node{at: r.specAt, shape: mapping}
 	}
-	ok = d.numbers(r.spec) && ok
+	ok = d.scalars(r.spec) && ok
 	r.value, r.specSum = appendPlain(nil, plainValue(r.spec)), sumOf(r.spec)
 	if name != "" && ok {
 		d.requests = append(d.requests, r)

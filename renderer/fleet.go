@@ -219,9 +219,18 @@ func (f *fleet) emptyHint(s selector) string {
 		if keys = slices.Compact(keys); !slices.Contains(keys, r.key) {
 			return joined(fmt.Sprintf("no device has a label %q", r.key), didYouMean(r.key, keys))
 		}
-		if len(r.values) == 1 {
+		switch {
+		case r.op == among && len(r.values) == 1:
 			return joined(fmt.Sprintf("no device has %s=%s", r.key, r.values[0]), didYouMean(r.values[0], slices.Compact(values)))
+		case r.op == among:
+			return joined(fmt.Sprintf("no device has one of these as %s", r.key), didYouMean("", slices.Compact(values)))
+		case r.op == absent:
+			return fmt.Sprintf("every device has a label %q", r.key)
 		}
+		return fmt.Sprintf("every device has one of these as %s", r.key)
+	}
+	if len(s) > 1 {
+		return "each part fits some device, and none fits them all"
 	}
 	return ""
 }

@@ -35,10 +35,7 @@ var update = flag.Bool("update", false, "rewrite the want sections of testdata")
 //
 // A section "want (end)" holds the last lines alone.
 func TestGolden(t *testing.T) {
-	names, err := filepath.Glob("testdata/*.txtar")
-	if err != nil || len(names) == 0 {
-		t.Fatalf("no cases: %v", err)
-	}
+	names := cases(t)
 	for _, name := range names {
 		t.Run(strings.TrimSuffix(filepath.Base(name), ".txtar"), func(t *testing.T) {
 			t.Parallel()
@@ -64,6 +61,17 @@ func TestGolden(t *testing.T) {
 			}
 		})
 	}
+}
+
+// cases are the files of testdata; those of testdata/language take the language
+// feature by feature, what is right beside what is wrong.
+func cases(t *testing.T) []string {
+	names, err := filepath.Glob("testdata/*.txtar")
+	more, err2 := filepath.Glob("testdata/language/*.txtar")
+	if err != nil || err2 != nil || len(names) == 0 || len(more) < 60 {
+		t.Fatalf("%d and %d cases: %v %v", len(names), len(more), err, err2)
+	}
+	return append(names, more...)
 }
 
 // want is the section that holds what a case renders to.
@@ -96,7 +104,7 @@ func repoOf(t *testing.T, files []txtar.File) fstest.MapFS {
 		case how == "(pipe)":
 			repo[name] = &fstest.MapFile{Mode: fs.ModeNamedPipe | 0o666}
 		case how == "(go)":
-			r := strings.NewReplacer(`\t`, "\t", `\x00`, "\x00", `\x07`, "\x07", `\xff`, "\xff", `\xfe`, "\xfe", `\ufeff`, "\ufeff", `\u202e`, "\u202e", `\u00a0`, "\u00a0")
+			r := strings.NewReplacer(`\t`, "\t", `\r`, "\r", `\x00`, "\x00", `\x07`, "\x07", `\xff`, "\xff", `\xfe`, "\xfe", `\ufeff`, "\ufeff", `\u202e`, "\u202e", `\u00a0`, "\u00a0")
 			file.Data = []byte(r.Replace(string(f.Data)))
 			repo[name] = file
 		case how == "(repeat)":

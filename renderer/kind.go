@@ -326,6 +326,8 @@ func (e *explanation) one(path []string, msg string, c complaint) {
 		if strings.Contains(msg, "incomplete value") {
 			msg = fmt.Sprintf("the device has none, and the kind needs it: %s", strings.TrimPrefix(msg, "incomplete value "))
 			hint = "set it in the device's document or in a group"
+		} else if said, ok := mistypedInput(msg); ok {
+			msg = said
 		}
 	default:
 		if n := quotedBy(r.spec, msg); n != nil {
@@ -335,8 +337,8 @@ func (e *explanation) one(path []string, msg string, c complaint) {
 	}
 	if strings.Contains(msg, `(out of bound =~"^secret://`) { // of #Secret
 		msg, hint = "is not a reference: a secret itself has no place in git (the value is not shown)", "write secret://STORE/NAME"
-	} else if i := strings.Index(msg, " (out of bound =~"); i > 0 && hint != "" {
-		msg = strings.TrimPrefix(msg[:i], "invalid value ") + " has not the form that is asked for"
+	} else {
+		msg = misshapen(msg, hint)
 	}
 	if where != "" {
 		where += ": "

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,6 +18,8 @@ import (
 	"cuelang.org/go/cue/errors"
 	"cuelang.org/go/cue/parser"
 	"cuelang.org/go/cue/token"
+
+	"github.com/setpoint-net/setpoint/models/tree"
 )
 
 const (
@@ -173,7 +176,7 @@ func (c *compiled) evaluate(q *question) *answer {
 	parts := append(fieldsOf(q.Inputs), q.Output)
 	for _, part := range parts {
 		if list := complaintsOf(v.LookupPath(fieldPath(part)).Validate(cue.Concrete(true), cue.All()), &def); len(list) > 0 {
-			return &answer{Complaints: list}
+			return &answer{Complaints: refined(list, v, def)}
 		}
 	}
 	data, err := v.LookupPath(fieldPath(q.Output)).MarshalJSON()
@@ -235,13 +238,81 @@ func unknownFields(v cue.Value, n *node, path []string) []complaint {
 		out = append(out, unknownFields(v.LookupPath(cue.MakePath(cue.AnyIndex)), item, at(strconv.Itoa(i)))...)
 	}
 	for _, f := range n.fields {
-		if v.IncompleteKind() == cue.StructKind && !v.Allows(cue.Str(f.name)) {
+		if !admits(v, f.name) {
 			out = append(out, complaint{Sort: unknownField, Path: path, Text: f.name, Known: fieldNames(v)})
 			continue
 		}
 		out = append(out, unknownFields(v.LookupPath(cue.MakePath(cue.Str(f.name).Optional())), f.value, at(f.name))...)
 	}
 	return out[:min(len(out), maxComplaints)]
+}
+
+// admits tells whether a struct may have a field. One with an "if" that hangs on a
+// field which is not given can't say yet: there a name that is near another is a
+// slip, and any other is left to the evaluation.
+func admits(v cue.Value, name string) bool {
+	switch v.IncompleteKind() {
+	case cue.StructKind:
+		return v.Allows(cue.Str(name))
+	case cue.BottomKind:
+		names := fieldNames(v)
+		return slices.Contains(names, name) || tree.Near(name, names) == ""
+	}
+	return true
+}
+
+// refined puts better complaints in the place of two of CUE's: of a field that is
+// not allowed, which says no near name, and of an "if" that hangs on a field which is
+// not given, which says no field.
+func refined(list []complaint, v, def cue.Value) []complaint {
+	var out []complaint
+	for _, c := range list {
+		last := len(c.Path) - 1
+		switch {
+		case c.Text == "field not allowed" && last > 0:
+			name := c.Path[last]
+			if s, err := strconv.Unquote(name); err == nil {
+				name = s
+			}
+			out = append(out, complaint{Sort: unknownField, Path: c.Path[:last], Text: name, Known: fieldNames(within(def, c.Path[:last]))})
+		case last == 0 && strings.HasPrefix(c.Text, "unresolved disjunction"):
+			missing := lacking(v.LookupPath(fieldPath(c.Path[0])), &def)
+			if len(missing) == 0 {
+				missing = []complaint{c}
+			}
+			out = append(out, missing...)
+		default:
+			out = append(out, c)
+		}
+	}
+	return out[:min(len(out), maxComplaints)]
+}
+
+// lacking are complaints of the fields of a struct that have to be given and are
+// not.
+func lacking(v cue.Value, def *cue.Value) []complaint {
+	var out []complaint
+	it, err := v.Fields()
+	for err == nil && it.Next() {
+		if it.Selector().LabelType() == cue.StringLabel {
+			out = append(out, complaintsOf(it.Value().Validate(cue.Concrete(true)), def)...)
+		}
+	}
+	return out
+}
+
+// within follows an error's path into a definition.
+func within(v cue.Value, path []string) cue.Value {
+	for _, p := range path {
+		sel := cue.Str(p).Optional()
+		if _, err := strconv.Atoi(p); err == nil && v.IncompleteKind() == cue.ListKind {
+			sel = cue.AnyIndex
+		} else if s, err := strconv.Unquote(p); err == nil {
+			sel = cue.Str(s).Optional()
+		}
+		v = v.LookupPath(cue.MakePath(sel))
+	}
+	return v
 }
 
 func fieldNames(v cue.Value) []string {

@@ -347,6 +347,8 @@ func syntaxMistake(src source, err error, l *ledger) {
 		m.hint = "is the indentation right? text that holds \": \" needs quotes"
 	} else if strings.Contains(m.msg, "did not find expected key") {
 		m.hint = "is the indentation right?"
+	} else if strings.Contains(m.msg, "cannot start any token") || strings.Contains(m.msg, "alphabetic or numeric character") {
+		m.hint = "text that begins with @, `, %, * or & needs quotes"
 	}
 	l.add(m)
 }

@@ -103,6 +103,37 @@ func mistyped(n *node, msg string) (plainly, hint string, ok bool) {
 	return fmt.Sprintf("%s is not %s", n.brief(), word), n.as(want), true
 }
 
+var mismatchOf = regexp.MustCompile(`^conflicting values (.+) and (.+) \(mismatched types (\S+) and (\S+)\)$`)
+
+// mistypedInput is the same of a value that stands in no spec.
+func mistypedInput(msg string) (string, bool) {
+	m := mismatchOf.FindStringSubmatch(msg)
+	switch {
+	case m == nil:
+	case m[1] == m[3] && cueTypes[m[3]] != "":
+		return m[2] + " is not " + cueTypes[m[3]], true
+	case m[2] == m[4] && cueTypes[m[4]] != "":
+		return m[1] + " is not " + cueTypes[m[4]], true
+	}
+	return msg, false
+}
+
+// misshapen is what CUE says of a text that does not match a pattern. A pattern says
+// little to most people: it is left out where the kind explains the field, or where
+// it is long.
+func misshapen(msg, hint string) string {
+	given, rest, ok := strings.Cut(msg, ` (out of bound =~"`)
+	if !ok {
+		return msg
+	}
+	pattern := strings.TrimSuffix(rest, `")`)
+	msg = strings.TrimPrefix(given, "invalid value ") + " has not the form that is asked for"
+	if hint == "" && len(pattern) <= 60 {
+		msg += ", " + pattern
+	}
+	return msg
+}
+
 // cueType is the type that CUE sees a value as.
 func (n *node) cueType() string {
 	return [...]string{"struct", "list", "string", "int", "float", "bool", "null"}[n.shape]
