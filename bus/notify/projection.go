@@ -125,6 +125,9 @@ func projectRollout(r *models.Rollout, by string) (state, description string) {
 		if n := len(r.Awaiting); n > 0 {
 			parts = append(parts, fmt.Sprintf("%s approval: %s", waits(n), names(r.Awaiting)))
 		}
+		if n := r.Total - r.Converged - len(r.Deferred) - len(r.Awaiting); n > 0 { // approved or back since
+			parts = append(parts, fmt.Sprintf("%d under way", n))
+		}
 		return StateError, strings.Join(append([]string{progress}, parts...), ", ")
 	}
 	if n := len(r.Held); n > 0 {

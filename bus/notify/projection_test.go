@@ -26,6 +26,8 @@ func TestProjection(t *testing.T) {
 	both := rollout(models.RolloutIncomplete, 1)
 	both.Deferred = deferred.Deferred
 	both.Awaiting = []models.DeviceNote{{Device: "leaf01"}, {Device: "leaf02"}}
+	approved := rollout(models.RolloutIncomplete, 1)
+	approved.Awaiting = awaiting.Awaiting
 	refusing := rollout(models.RolloutRunning, 2)
 	refusing.Held = held.Held
 
@@ -124,6 +126,11 @@ func TestProjection(t *testing.T) {
 			"awaiting approval",
 			facts{Render: rendered, Plan: "p", Rollout: awaiting},
 			"success p", "error 3/4 devices, 1 awaits approval: leaf04",
+		},
+		{
+			"some were approved and are being written to",
+			facts{Render: rendered, Plan: "p", Rollout: approved},
+			"success p", "error 1/4 devices, 1 awaits approval: leaf04, 2 under way",
 		},
 		{
 			"deferred and awaiting",

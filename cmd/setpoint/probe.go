@@ -211,7 +211,8 @@ func (a *probeAnswer) write(w io.Writer, output string) error {
 	if a.TLS == nil {
 		row("tls", "%s", t.yellow("none: plain text"))
 	} else {
-		row("tls", "%s, %s; certificate of %s by %s, until %s", a.TLS.Version, a.TLS.Cipher, a.TLS.Subject, a.TLS.Issuer, a.TLS.Until.Format(time.DateOnly))
+		row("tls", "%s, %s", a.TLS.Version, a.TLS.Cipher)
+		row("signed", "for %s by %s, until %s", a.TLS.Subject, a.TLS.Issuer, a.TLS.Until.Format(time.DateOnly))
 	}
 	if a.Capabilities != "" {
 		row("gnmi", "%s", t.yellow("no capabilities: "+a.Capabilities))

@@ -124,7 +124,7 @@ func (s *statusAnswer) write(w io.Writer, output string) error {
 	}
 	row("devices", "%s", s.deviceLine())
 	for _, e := range s.Drift {
-		row("drift", "%s since %s: %s", t.yellow(string(e.Device)), ago(s.Now, e.Opened), e.Summary)
+		row("drift", "%s", about(t, e.Device, fmt.Sprintf(" since %s: %s", ago(s.Now, e.Opened), e.Summary)))
 	}
 	if s.Rebuilt != "" {
 		row("store", "%s", t.red("was set aside at the start: "+s.Rebuilt))
@@ -140,8 +140,21 @@ func notes(row func(string, string, ...any), t term, name string, list []models.
 			row(name, "and %d more: see setpoint devices", len(list)-most)
 			return
 		}
-		row(name, "%s: %s", t.yellow(string(n.Device)), n.Reason)
+		row(name, "%s", about(t, n.Device, ": "+n.Reason))
 	}
+}
+
+// about is what is to be said of a device: in a terminal on as many lines as it
+// takes, behind the row's name; elsewhere on one, which can be searched.
+func about(t term, device models.DeviceName, text string) string {
+	name := string(device)
+	if !t.colour {
+		return name + text
+	}
+	const indent = 12
+	lines := fold(name+text, screenWidth-indent)
+	lines[0] = t.yellow(name) + strings.TrimPrefix(lines[0], name)
+	return strings.Join(lines, "\n"+strings.Repeat(" ", indent))
 }
 
 func (s *statusAnswer) renderLine(t term) string {
@@ -151,7 +164,7 @@ func (s *statusAnswer) renderLine(t term) string {
 	}
 	switch r.State {
 	case models.Rendered:
-		return fmt.Sprintf("%d devices in %d ms", r.Devices, r.Took)
+		return fmt.Sprintf("%s in %d ms", count(r.Devices, "device"), r.Took)
 	case models.RenderMistakes:
 		return t.red("mistakes") + `: run "setpoint validate" on the commit; the previous generation stays assigned`
 	case models.Rendering:
