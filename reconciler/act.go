@@ -182,15 +182,15 @@ func (m *member) facts(d found) facts {
 		opened = m.episode.Value.Opened
 	}
 	m.ledger.Heals = recent(m.ledger.Heals, d.at)
-	if len(m.ledger.Heals) >= healsMax && m.stopped.reason == "" {
-		m.stopped = stop{reason: fmt.Sprintf("put back %d times within %v and left alone until the next commit", healsMax, healsIn)}
+	if len(m.ledger.Heals) >= healsMax && m.ledger.Stopped.Reason == "" {
+		m.ledger.Stopped = Stop{Reason: fmt.Sprintf("put back %d times within %v and left alone until the next commit", healsMax, healsIn)}
 	}
 	return facts{
 		equal:   d.equal(),
 		agrees:  m.suspect == d.running || m.restless >= restlessMax,
 		enforce: m.entry.Drift.Mode == models.DriftEnforce,
 		overdue: d.at.Sub(opened) >= m.entry.Drift.After,
-		stopped: m.stopped.reason != "" && (m.stopped.at == "" || m.stopped.at == d.running),
+		stopped: m.ledger.Stopped.Reason != "" && (m.ledger.Stopped.At == "" || m.ledger.Stopped.At == d.running),
 
 		suspended: m.order.all.holds(d.at),
 		resting:   m.order.heals.holds(d.at),
@@ -204,8 +204,8 @@ func (f *fleet) settle(ctx context.Context, m *member, how string, d found) next
 		return f.unrecorded(ctx, m, err)
 	}
 	m.suspect = ""
-	if m.stopped.at != "" {
-		m.stopped = stop{}
+	if m.ledger.Stopped.At != "" {
+		m.ledger.Stopped = Stop{}
 	}
 	s := &m.status
 	s.State, s.Applied, s.Reason, s.Diff, s.Changes, s.Next, s.Guards = models.DeviceApplied, m.taken.Generation, "", "", 0, "", ""
@@ -276,7 +276,7 @@ func (f *fleet) heal(ctx context.Context, m *member, d found) next {
 		return f.unrecorded(ctx, m, err)
 	}
 	if len(d.guards) > 0 {
-		m.stopped = stop{reason: "not put back: " + guardText(d.guards), at: d.running}
+		m.ledger.Stopped = Stop{Reason: "not put back: " + guardText(d.guards), At: d.running}
 		return f.drifted(ctx, m, d)
 	}
 	if !f.healing.begin(m.entry.Drift.MaxInFlight) {
@@ -299,11 +299,11 @@ func (f *fleet) heal(ctx context.Context, m *member, d found) next {
 		f.Log.InfoContext(ctx, "drift healed", "device", m.name, "changes", len(d.plan.Changes))
 		return f.settle(ctx, m, "healed", after)
 	case err != nil:
-		m.stopped = stop{reason: "not put back, refused: " + err.Error(), at: d.running}
+		m.ledger.Stopped = Stop{Reason: "not put back, refused: " + err.Error(), At: d.running}
 	case readErr != nil:
 		return f.miss(ctx, m, fmt.Errorf("read back: %w", readErr))
 	default:
-		m.stopped = stop{reason: "put back and accepted, but after read back it differs", at: after.running}
+		m.ledger.Stopped = Stop{Reason: "put back and accepted, but after read back it differs", At: after.running}
 		d = after
 	}
 	return f.drifted(ctx, m, d)
@@ -318,7 +318,7 @@ func (f *fleet) drifted(ctx context.Context, m *member, d found) next {
 	reason := "drifted: " + d.brief()
 	enforced := facts.enforce && m.taken.Phase == models.PhaseSettled
 	if enforced && facts.stopped {
-		reason += "; " + m.stopped.reason
+		reason += "; " + m.ledger.Stopped.Reason
 	}
 	n := f.stand(ctx, m, d, models.DeviceDrifted, reason)
 	if enforced && !facts.stopped && !facts.suspended && !facts.resting {

@@ -57,19 +57,11 @@ type member struct {
 	due      time.Time   // when it is read without being asked
 	suspect  models.Hash // the tree that differed at the last read
 	equal    models.Hash // a tree that is known to equal the intended config
-	stopped  stop
 
 	ledger Ledger            // as it is now
 	kept   bus.Entry[Ledger] // as the table has it
 	order  command
 	flux   map[string]string // secrets that changed without a Set, and to what mark
-}
-
-// stop is why a device's drift is not put back any more. At is the tree that it
-// holds for; empty: for any.
-type stop struct {
-	reason string
-	at     models.Hash
 }
 
 func newFleet(r Reconciler) *fleet {
@@ -255,17 +247,17 @@ func (f *fleet) take(ctx context.Context, m *member, a models.Assignment) error 
 	if m.taken == a {
 		return nil
 	}
+	if a.Hash != m.status.Intended || a.Generation != m.status.Generation {
+		m.ledger.Heals, m.ledger.Stopped = nil, Stop{}
+	}
 	m.status = carry(m.status, a)
 	if a.Manifest != m.taken.Manifest {
 		if err := f.enter(ctx, m, a.Manifest); err != nil {
 			return err
 		}
 	}
-	if a.Hash != m.taken.Hash || a.Generation != m.taken.Generation {
-		m.ledger.Heals, m.stopped = nil, stop{}
-	}
-	if a.Allow != m.taken.Allow || a.From != m.taken.From {
-		m.stopped = stop{}
+	if a.Allow != "" && a.From == m.ledger.Stopped.At {
+		m.ledger.Stopped = Stop{}
 	}
 	if a.Hash != m.taken.Hash {
 		m.suspect, m.equal, m.flux = "", "", nil

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/setpoint-net/setpoint/bus"
+	"github.com/setpoint-net/setpoint/models"
 	"github.com/setpoint-net/setpoint/models/tree"
 	"github.com/setpoint-net/setpoint/reconciler/plan"
 )
@@ -33,7 +34,15 @@ type Ledger struct {
 	Unowned map[string]string `json:"unowned,omitempty"`
 
 	// Heals are the times at which drift was put back lately.
-	Heals []time.Time `json:"heals,omitempty"`
+	Heals   []time.Time `json:"heals,omitempty"`
+	Stopped Stop        `json:"stopped,omitzero"` // and why it is not any more
+}
+
+// Stop is why a device's drift is not put back any more. At is the running config
+// that it holds for; empty: for any.
+type Stop struct {
+	Reason string      `json:"reason,omitempty"`
+	At     models.Hash `json:"at,omitempty"`
 }
 
 // Fingerprint ties a secret as it was sent to what the device shows of it. While
@@ -51,11 +60,11 @@ type Fingerprint struct {
 func Ledgers(b *bus.Bus) *bus.Table[Ledger] { return bus.TableOf[Ledger](b, "ledgers") }
 
 func (l Ledger) clone() Ledger {
-	return Ledger{Secrets: maps.Clone(l.Secrets), Unowned: maps.Clone(l.Unowned), Heals: slices.Clone(l.Heals)}
+	return Ledger{Secrets: maps.Clone(l.Secrets), Unowned: maps.Clone(l.Unowned), Heals: slices.Clone(l.Heals), Stopped: l.Stopped}
 }
 
 func (l Ledger) equal(o Ledger) bool {
-	return maps.Equal(l.Secrets, o.Secrets) && maps.Equal(l.Unowned, o.Unowned) && slices.EqualFunc(l.Heals, o.Heals, time.Time.Equal)
+	return maps.Equal(l.Secrets, o.Secrets) && maps.Equal(l.Unowned, o.Unowned) && l.Stopped == o.Stopped && slices.EqualFunc(l.Heals, o.Heals, time.Time.Equal)
 }
 
 func (l Ledger) writeOnly() int {

@@ -161,7 +161,7 @@ func (f *fleet) obey(ctx context.Context, m *member) error {
 		}
 	}
 	if c.retry.After(m.order.retry) && c.retry.After(m.status.Since) {
-		m.stopped, m.ledger.Heals = stop{}, nil
+		m.ledger.Stopped, m.ledger.Heals = Stop{}, nil
 		if m.status.State == models.DeviceHeld {
 			m.status.State, m.status.Reason, m.status.Guards = models.DeviceUnknown, "", ""
 		}
