@@ -35,6 +35,7 @@ type fleet struct {
 	assigned map[models.DeviceName]models.Assignment
 	members  map[models.DeviceName]*member
 	orders   map[models.DeviceName]Order
+	begun    bool // all that is assigned is known
 }
 
 // member is what is known of one device. It belongs to the worker that has the
@@ -137,6 +138,9 @@ func (f *fleet) dispatch(changes <-chan bus.Change[models.Assignment]) {
 	for c := range changes {
 		if c.Current {
 			current = true
+			f.mu.Lock()
+			f.begun = true
+			f.mu.Unlock()
 			for _, name := range f.names() {
 				f.queue.look(name)
 			}

@@ -133,7 +133,11 @@ func (f *fleet) heed(changes <-chan bus.Change[Order]) {
 		} else {
 			f.orders[name] = c.Value
 		}
+		begun := f.begun
 		f.mu.Unlock()
+		if !begun {
+			continue // who is assigned is not known yet: a look now would release
+		}
 		names := []models.DeviceName{name}
 		if name == Everyone {
 			names = f.names()

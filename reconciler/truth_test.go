@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -141,10 +142,10 @@ func TestASecretThatIsShownAnewEachTimeIsWriteOnly(t *testing.T) {
 
 func TestASecretReferenceIsResolvedAtTheSetAlone(t *testing.T) {
 	inLab(t, func(l *lab) {
-		store := map[string]string{}
+		var store sync.Map
 		l.Secrets = func(ref string) (string, error) {
-			if v, ok := store[ref]; ok {
-				return v, nil
+			if v, ok := store.Load(ref); ok {
+				return v.(string), nil
 			}
 			return "", errors.New("secret://" + ref + ": not there")
 		}
@@ -155,7 +156,7 @@ func TestASecretReferenceIsResolvedAtTheSetAlone(t *testing.T) {
 		if s := l.want("a", models.DeviceUnknown, 1, 0); !strings.Contains(s.Reason, "secret://lab/admin: not there") {
 			t.Errorf("reason %q", s.Reason)
 		}
-		store["lab/admin"] = "horse"
+		store.Store("lab/admin", "horse")
 		l.wait(2 * time.Minute)
 		s := l.want("a", models.DeviceApplied, 1, 1)
 		if got := textAt(g.running, passwordPath); got != "horse" {
