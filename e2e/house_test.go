@@ -30,6 +30,7 @@ var walls = map[string][]string{
 	"gitwatch/gitwatchtest": {},
 	"renderer":              {"models", "models/tree", "models/oc"},
 	"renderer/stage":        {"models", "bus", "renderer"},
+	"renderer/worker":       {"renderer"},
 	"reconciler":            {"models", "models/tree", "reconciler/plan", "bus"},
 	"reconciler/plan":       {"models", "models/tree"},
 	"reconciler/rollout":    {"models", "bus"},

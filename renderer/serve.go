@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
+	"runtime/metrics"
 )
 
 // What passes between a Client and Serve are frames: a letter, four bytes of
@@ -124,11 +126,25 @@ func (s *server) handle(sort byte, data []byte) error {
 		if p == nil {
 			return fmt.Errorf("a question about a program that was not sent")
 		}
+		s.lighten()
 		var lost error
 		answer := s.answer(p, rest, func(step string) { lost = errors.Join(lost, writeFrame(s.w, frameStep, step)) })
 		return errors.Join(lost, writeFrame(s.w, frameAnswer, string(answer)))
 	}
 	return fmt.Errorf("a message of the unknown sort %q", sort)
+}
+
+// heavy is how much memory what was evaluated may leave behind, in bytes: the next
+// question must not pay for it.
+const heavy = 160 << 20
+
+// lighten forgets what was compiled when it weighs too much.
+func (s *server) lighten() {
+	now := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	if metrics.Read(now); now[0].Value.Uint64() > heavy {
+		s.machine = machine{}
+		debug.FreeOSMemory()
+	}
 }
 
 func cutWord(data []byte) (word string, rest []byte) {

@@ -285,7 +285,7 @@ func renderText(ctx context.Context, text []byte) (*renderer.Result, error) {
 	if err := os.WriteFile(filepath.Join(dir, "device.yaml"), text, 0o600); err != nil {
 		return nil, err
 	}
-	return renderer.Render(ctx, os.DirFS(dir))
+	return renderTree(ctx, os.DirFS(dir))
 }
 
 // tell says what was imported and what was left out.

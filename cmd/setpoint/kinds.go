@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/setpoint-net/setpoint/renderer"
+	"github.com/setpoint-net/setpoint/renderer/worker"
 )
 
 func newKinds() *cobra.Command {
@@ -87,7 +88,9 @@ func kindsIn(ctx context.Context, dir string) ([]renderer.Kind, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, mistakes, err := new(renderer.Renderer).Kinds(ctx, tree)
+	pool := &worker.Pool{}
+	defer pool.Close()
+	list, mistakes, err := (&renderer.Renderer{Evaluator: pool}).Kinds(ctx, tree)
 	if err != nil {
 		return nil, err
 	}

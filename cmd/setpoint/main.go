@@ -21,6 +21,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/setpoint-net/setpoint/renderer/worker"
 )
 
 // Exit codes, the same for every command.
@@ -47,6 +49,9 @@ func hint(err error, format string, args ...any) error {
 }
 
 func main() {
+	if worker.Wanted(os.Args) {
+		os.Exit(worker.Run(os.Args, os.Stdin, os.Stdout, os.Stderr))
+	}
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 

@@ -26,6 +26,7 @@ import (
 	"github.com/setpoint-net/setpoint/reconciler/rollout"
 	"github.com/setpoint-net/setpoint/renderer"
 	"github.com/setpoint-net/setpoint/renderer/stage"
+	"github.com/setpoint-net/setpoint/renderer/worker"
 )
 
 func newRun() *cobra.Command {
@@ -78,6 +79,8 @@ type service struct {
 	log *slog.Logger
 	bus *bus.Bus
 
+	pool worker.Pool // evaluates kinds
+
 	heads       *bus.Table[models.Head]
 	renders     *bus.Table[models.Render]
 	assignments *bus.Table[models.Assignment]
@@ -98,6 +101,7 @@ type service struct {
 // configuration fails before the first stage starts.
 func serve(ctx context.Context, cfg *serverConfig, log *slog.Logger) error {
 	s := &service{cfg: cfg, log: log, started: time.Now().UTC()}
+	defer s.pool.Close()
 	var err error
 	if s.targets, err = cfg.targets(); err != nil {
 		return err
@@ -178,7 +182,7 @@ func (s *service) stages() (map[string]func(context.Context) error, error) {
 	blobs := s.bus.Blobs()
 	render := &stage.Stage{
 		Commits: s.commits, Heads: s.heads, Renders: s.renders, Blobs: blobs, Log: s.log,
-		Tree: s.tree, Renderer: new(renderer.Renderer),
+		Tree: s.tree, Renderer: &renderer.Renderer{Evaluator: &s.pool},
 		Sweeper: &stage.Sweeper{
 			Renders: s.renders, Assignments: s.assignments, Devices: s.devices,
 			Rollouts: s.rollouts, Episodes: s.episodes, Blobs: blobs, Grace: time.Hour,

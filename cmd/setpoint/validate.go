@@ -13,6 +13,7 @@ import (
 	"github.com/setpoint-net/setpoint/gitwatch"
 	"github.com/setpoint-net/setpoint/models"
 	"github.com/setpoint-net/setpoint/renderer"
+	"github.com/setpoint-net/setpoint/renderer/worker"
 )
 
 func newValidate() *cobra.Command {
@@ -77,7 +78,14 @@ func renderFrom(ctx context.Context, dir, rev string) (*renderer.Result, error) 
 	if err != nil {
 		return nil, err
 	}
-	return renderer.Render(ctx, tree)
+	return renderTree(ctx, tree)
+}
+
+// renderTree renders with processes that kinds are evaluated in.
+func renderTree(ctx context.Context, tree fs.FS) (*renderer.Result, error) {
+	pool := &worker.Pool{}
+	defer pool.Close()
+	return (&renderer.Renderer{Evaluator: pool}).Render(ctx, tree)
 }
 
 // writeVerdict says what validate found; errNo when that is a mistake.
