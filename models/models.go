@@ -85,6 +85,8 @@ type Device struct {
 	Adopt       Adopt             `json:"adopt"`
 	Redundancy  string            `json:"redundancy,omitempty"`
 	Drift       Drift             `json:"drift"`
+	Alerts      []string          `json:"alerts,omitempty"`     // the channels that hear of its drift; none named: all
+	Unenforced  []string          `json:"unenforced,omitempty"` // intended leaves that its platform does not have, by leave of its document
 }
 
 // Intended is one device of a manifest: its entry and its intended config, the
@@ -259,8 +261,9 @@ type Episode struct {
 	Running    Hash       `json:"running"`
 	Mode       DriftMode  `json:"mode"`
 	Changes    int        `json:"changes"`
-	Summary    string     `json:"summary"` // one line: the first paths
-	Diff       Hash       `json:"diff"`    // blob: the plan as redacted text
+	Summary    string     `json:"summary"`          // one line: the first paths
+	Alerts     []string   `json:"alerts,omitempty"` // the channels that hear of it; none named: all
+	Diff       Hash       `json:"diff"`             // blob: the plan as redacted text
 	Opened     time.Time  `json:"opened"`
 	Changed    time.Time  `json:"changed,omitzero"`
 	Closed     time.Time  `json:"closed,omitzero"`

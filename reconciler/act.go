@@ -108,6 +108,8 @@ func (f *fleet) writeOnly(ctx context.Context, m *member, p *plan.Plan) (bool, e
 // coverage says how much of the device is held to its intended config.
 func (m *member) coverage(managed, intended, heldTo int) models.Coverage {
 	c := models.Coverage{Managed: managed, Intended: intended, Unenforced: intended - heldTo, WriteOnly: m.ledger.writeOnly(), Unowned: len(m.ledger.Unowned)}
+	lacking := len(m.entry.Unenforced) // its platform has no such leaf: not even in intended
+	c.Intended, c.Unenforced = c.Intended+lacking, c.Unenforced+lacking
 	if m.session != nil {
 		c.Read = m.session.Leaves()
 	}

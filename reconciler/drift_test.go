@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -75,7 +76,7 @@ func TestDriftIsToldOnceOverARestart(t *testing.T) {
 			l.start()
 			l.wait(time.Minute)
 		}
-		if again := l.episode("a"); again != e {
+		if again := l.episode("a"); !reflect.DeepEqual(again, e) {
 			t.Errorf("episode %+v, was %+v", again, e)
 		}
 		l.want("a", models.DeviceDrifted, 1, 0)

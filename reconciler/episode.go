@@ -29,6 +29,7 @@ func (f *fleet) openEpisode(ctx context.Context, m *member, d found) error {
 			Generation: m.taken.Generation,
 			Intended:   m.taken.Hash,
 			Opened:     d.at,
+			Alerts:     m.entry.Alerts,
 		}
 	case e.Running == d.running && e.Mode == m.mode():
 		return nil

@@ -68,6 +68,11 @@ const (
 	codeManageOverlap    models.Code = "manage-overlap"
 	codeManageMissing    models.Code = "manage-missing"
 
+	codeSchemaPath   models.Code = "schema-path"
+	codeUnenforced   models.Code = "unenforced"
+	codeOmitted      models.Code = "omitted"
+	codeRolloutValue models.Code = "rollout-value"
+
 	// Tenants.
 	codePort         models.Code = "port"
 	codeTenantFolder models.Code = "tenant-folder"
@@ -172,6 +177,11 @@ var codes = map[models.Code]string{
 	codeManage:           "a managed path is not one",
 	codeManageOverlap:    "managed paths of one list repeat or contradict one another",
 	codeManageMissing:    "a device manages nothing",
+
+	codeSchemaPath:   "a path of the model is not one, or has keys",
+	codeUnenforced:   "a device is allowed to go without what its platform has",
+	codeOmitted:      "a value is set that the device's platform has no place for",
+	codeRolloutValue: "a value of a Rollout is not one, or out of bounds",
 
 	codePort:         "a port or a range of ports is not one",
 	codeTenantFolder: "a tenant's folder is not one, or not its own",

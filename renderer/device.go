@@ -21,9 +21,11 @@ type rendering struct {
 	*worker
 	layers   []*built // by level, ascending
 	mistakes []mistake
-	partial  bool // something of the config is not known: nothing is called missing
-	excused  bool // a reference to nothing is another mistake's fault
-	err      error
+	// unenforced are leaves that the platform omits and the device may go without.
+	unenforced []string
+	partial    bool // something of the config is not known: nothing is called missing
+	excused    bool // a reference to nothing is another mistake's fault
+	err        error
 }
 
 func (r *rendering) tell(m mistake) {
@@ -41,7 +43,7 @@ func (w *worker) render(ctx context.Context, s *subject) (Device, []mistake, err
 	id, known := w.inputs(s)
 	if known {
 		if o, ok := w.kept.devices.get(id); ok {
-			d.Config, d.Hash = o.config, o.hash
+			d.Config, d.Hash, d.Unenforced = o.config, o.hash, o.unenforced
 			return d, nil, nil
 		}
 	}
@@ -51,9 +53,9 @@ func (w *worker) render(ctx context.Context, s *subject) (Device, []mistake, err
 	if r.err != nil || len(r.mistakes) > 0 {
 		return d, r.mistakes, r.err
 	}
-	d.Config, d.Hash = merged.Canonical(), merged.Hash()
+	d.Config, d.Hash, d.Unenforced = merged.Canonical(), merged.Hash(), r.unenforced
 	if known && r.whole() {
-		w.kept.devices.put(id, &outcome{config: d.Config, hash: d.Hash})
+		w.kept.devices.put(id, &outcome{config: d.Config, hash: d.Hash, unenforced: d.Unenforced})
 	}
 	return d, nil, nil
 }
@@ -76,7 +78,7 @@ func (r *rendering) config(ctx context.Context) *tree.Tree {
 		r.blame(f, codeYANGValue)
 	}
 	if r.partial {
-		return merged
+		return r.enforceable(merged)
 	}
 	for _, f := range r.worker.refs.faults(merged) {
 		if r.mentioned(f.misses) || r.dropped(f.misses) {
@@ -85,7 +87,7 @@ func (r *rendering) config(ctx context.Context) *tree.Tree {
 		}
 		r.blame(f, codeYANGLeafref)
 	}
-	return merged
+	return r.enforceable(merged)
 }
 
 // collect builds the fragments that make up the device.

@@ -7,11 +7,12 @@
 // Any *.yaml or *.yml file, in any folder, with one or more documents each, and
 // the repo's own kinds in kinds/*.cue, which add to or override the library's. Hidden files and folders are skipped, and
 // what .setpointignore at the root lists, in the manner of gitignore(5). A symbolic
-// link is a mistake. A document is a Device, a Group, a Link, a Tenant, a DriftPolicy
-// or of a kind. Decoding is strict: an unknown field, kind, device or key, a
+// link is a mistake. A document is a Device, a Group, a Link, a Tenant, a Platform, a
+// Rollout, a DriftPolicy, an AlertPolicy or of a kind. Decoding is strict: an unknown field, kind, device or key, a
 // name, key or address given twice, a selector that matches nothing is a mistake at
 // its place, with a near name. What the format has and this version does not act on
-// (other kinds, policies, allowUnenforced) is refused, never passed over.
+// (policies, decommission) is refused, never passed over; a Rollout is checked, and a
+// note says that it is not acted upon.
 //
 // # How a device's config comes about
 //

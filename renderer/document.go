@@ -23,17 +23,20 @@ const (
 // Fields and kinds that the format has but this version does not act on. They
 // are refused, not passed over: a silent "enforced" would be a lie.
 var (
-	documentKinds     = []string{"Device", "Group", "Link", "Tenant", "DriftPolicy"}
-	laterKinds        = []string{"Platform", "Rollout", "AlertPolicy"}
-	laterDeviceFields = []string{"allowUnenforced", "decommission"}
+	documentKinds     = []string{"Device", "Group", "Link", "Tenant", "Platform", "Rollout", "DriftPolicy", "AlertPolicy"}
+	laterDeviceFields = []string{"decommission"}
 )
 
 // deviceDoc is a Device document.
 type deviceDoc struct {
 	models.Device
-	at         place // of metadata.name
-	addressAt  place
-	ownManage  []entry
+	at        place // of metadata.name
+	addressAt place
+	ownManage []entry
+	allowed   []entry // what it may go without, where its platform omits it
+
+	platformName entry
+
 	vars       *node
 	varsSum    sum
 	openconfig *node
@@ -102,6 +105,10 @@ type intent struct {
 	policies []*policyDoc
 	requests []*requestDoc
 	tenants  []*tenantDoc
+
+	platforms []*platformDoc
+	rollouts  []*rolloutDoc
+	alerts    []*alertDoc
 }
 
 // join takes another file's documents in.
@@ -112,6 +119,9 @@ func (i *intent) join(o *intent) {
 	i.policies = append(i.policies, o.policies...)
 	i.requests = append(i.requests, o.requests...)
 	i.tenants = append(i.tenants, o.tenants...)
+	i.platforms = append(i.platforms, o.platforms...)
+	i.rollouts = append(i.rollouts, o.rollouts...)
+	i.alerts = append(i.alerts, o.alerts...)
 }
 
 // decoder turns one file's documents into values, strictly: an unknown field is a
@@ -153,10 +163,14 @@ func (d *decoder) document(n *node) {
 		d.policy(n)
 	case kind.text == "Tenant":
 		d.tenant(n)
+	case kind.text == "Platform":
+		d.platformDocument(n)
+	case kind.text == "Rollout":
+		d.rollout(n)
+	case kind.text == "AlertPolicy":
+		d.alertPolicy(n)
 	case slices.Contains(d.kinds.names, kind.text):
 		d.request(n, kind.text)
-	case slices.Contains(laterKinds, kind.text):
-		d.at(kind.at, codeUnsupported, "kind %s is not supported by this version yet", kind.text)
 	case d.kinds.mayDefine(kind.text): // its file has a mistake of its own
 	default:
 		hint := cmp.Or(didYouMean(kind.text, known), `"setpoint kinds" lists those there are`)
@@ -298,16 +312,24 @@ func (d *decoder) device(n *node) {
 	if spec == nil {
 		d.at(n.at, codeMissing, "spec is missing")
 	}
-	known := []string{"address", "platform", "credentials", "manage", "adopt", "redundancy", "vars", "openconfig"}
+	known := []string{"address", "platform", "credentials", "manage", "adopt", "redundancy", "allowUnenforced", "vars", "openconfig"}
 	d.fields(spec, "spec of a Device", append(known, laterDeviceFields...)...)
 	for _, later := range laterDeviceFields {
 		if v := spec.get(later); !v.empty() && v.text != "false" {
-			d.at(v.at, codeUnsupported, "%s is not supported by this version yet", later)
+			d.add(mistake{
+				at: v.at, code: codeUnsupported, msg: later + " is not supported by this version yet",
+				hint: "a device whose document is removed is released: nothing is written to it, and what it runs stays",
+			})
 		}
 	}
 	dev.Name = models.DeviceName(name)
 	d.address(dev, n, spec)
-	dev.Platform = d.platform(spec.get("platform"))
+	// What the device's session goes by is the profile that is built in.
+	dev.Platform = defaultPlatform
+	if p := spec.get("platform"); !p.empty() {
+		dev.platformName = entry{d.text(p, "platform"), p.at}
+	}
+	dev.allowed = d.schemaPaths(spec.get("allowUnenforced"), "allowUnenforced")
 	dev.Credentials = d.text(spec.get("credentials"), "credentials")
 	if spec != nil && spec.get("credentials").empty() {
 		d.add(mistake{at: spec.at, code: codeMissing, msg: "credentials are missing", hint: "name an entry of the server's credentials"})
@@ -368,14 +390,6 @@ func isHost(s string) bool {
 	last = last[strings.LastIndexByte(last, '.')+1:]
 	_, err := strconv.ParseUint(last, 10, 64)
 	return err != nil && hostForm.MatchString(s)
-}
-
-func (d *decoder) platform(n *node) string {
-	s := d.text(n, "platform")
-	if s != "" && s != defaultPlatform {
-		d.add(mistake{at: n.at, code: codePlatform, msg: fmt.Sprintf("platform %q is not known", cut(s, 64)), hint: "known: " + defaultPlatform})
-	}
-	return defaultPlatform
 }
 
 func (d *decoder) adopt(n *node) models.Adopt {

@@ -56,6 +56,8 @@ type subject struct {
 	scope    *tree.Scope // nil when manage has a mistake
 	policy   *policyDoc  // nil: none says a mode
 	ignored  []models.Ignored
+	platform *platformDoc // nil: as built in
+	rollout  *rolloutDoc
 }
 
 // portLink is a link as one of its ends sees it.
@@ -83,6 +85,19 @@ func (f *fleet) groupAstray(l *ledger) bool {
 func assemble(d *decoder, f *fleet) {
 	byName := f.inventory(d)
 	f.grants(d.ledger, byName)
+	known := platforms(d.platforms)
+	for _, s := range f.subjects {
+		s.Alerts = nil // the document may be kept from another tree
+		f.platform(d.ledger, s, known)
+	}
+	for _, r := range d.rollouts {
+		f.rollout(d.ledger, r, f.targets(d.ledger, r.target, byName))
+	}
+	for _, a := range d.alerts {
+		for _, s := range f.targets(d.ledger, a.target, byName) {
+			s.alert(a)
+		}
+	}
 	for _, g := range d.groups {
 		for _, s := range f.targets(d.ledger, g.target, byName) {
 			s.groups = append(s.groups, g)

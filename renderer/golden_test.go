@@ -147,6 +147,9 @@ func text(t testing.TB, r *renderer.Result) string {
 	for _, m := range r.Mistakes {
 		b.WriteString(line(m) + "\n")
 	}
+	for _, n := range r.Notes {
+		b.WriteString("note: " + line(n) + "\n")
+	}
 	for _, d := range r.Devices {
 		entry, err := json.Marshal(d.Device)
 		if err != nil {

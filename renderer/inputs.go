@@ -32,6 +32,13 @@ func (w *worker) inputs(s *subject) (id sum, ok bool) {
 		in.sum(w.fleet.kinds.input(q, s))
 		w.residents[q].limits(&in, s)
 	}
+	in.mark('o')
+	for _, list := range [][]entry{s.omits(), s.allowed} {
+		in.number(len(list))
+		for _, e := range list {
+			in.text(e.text)
+		}
+	}
 	in.mark('m')
 	in.texts(s.Manage)
 	return in.done(), true

@@ -84,7 +84,7 @@ func (r *Renderer) compile(ctx context.Context, files []source, l *ledger) (*kin
 
 // check holds a kind to its shape.
 func (k *kinds) check(d definition, l *ledger) {
-	if slices.Contains(documentKinds, d.Name) || slices.Contains(laterKinds, d.Name) {
+	if slices.Contains(documentKinds, d.Name) {
 		l.at(d.At.place(), codeKindName, "kind #%s has the name of one of setpoint's own documents", d.Name)
 	}
 	for _, part := range []string{specPart, devicePart} {

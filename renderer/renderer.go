@@ -41,8 +41,9 @@ type Renderer struct {
 // by the sum of the device's inputs, so it may hold nothing that depends on
 // anything else: no place, no name, nothing of another device.
 type outcome struct {
-	config []byte
-	hash   models.Hash
+	config     []byte
+	hash       models.Hash
+	unenforced []string
 }
 
 // fileID is a file with its content. Its places hold the name, so two files of
@@ -113,7 +114,7 @@ func (r *Renderer) Render(ctx context.Context, repo fs.FS) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	res := &Result{Mistakes: settle(append(l.list, mistakes...)), Files: len(src.yaml) + len(src.kinds), Fresh: int(f.fresh.Load())}
+	res := &Result{Mistakes: settle(append(l.list, mistakes...)), Files: len(src.yaml) + len(src.kinds), Fresh: int(f.fresh.Load()), Notes: settle(notes(d))}
 	if len(res.Mistakes) == 0 {
 		res.Devices = devices
 	}

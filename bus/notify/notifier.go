@@ -60,7 +60,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 	n.setUp()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	p := &projector{n: n, view: newView(), told: map[string]described{}, asked: map[string]bool{}, jobs: make(chan job), done: make(chan described)}
+	p := &projector{n: n, view: newView(), missed: map[string]bool{}, told: map[string]described{}, asked: map[string]bool{}, jobs: make(chan job), done: make(chan described)}
 	if err := p.watch(ctx); err != nil {
 		return err
 	}

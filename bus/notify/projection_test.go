@@ -277,3 +277,25 @@ func BenchmarkProject200Generations(b *testing.B) {
 		}
 	}
 }
+
+// A device's alerts go to the channels that its policies name. A name that the
+// server does not have must not silence the drift.
+func TestDriftIsToldToTheNamedChannels(t *testing.T) {
+	n := &Notifier{Chats: map[string]Chat{"network": nil, "oncall": nil}}
+	n.setUp()
+	p := &projector{n: n, missed: map[string]bool{}}
+	for _, c := range []struct{ alerts, want string }{
+		{"", ""}, {"network", "network"}, {"network,oncall", "network,oncall"}, {"nobody,oncall", "oncall"}, {"nobody", ""},
+	} {
+		e := models.Episode{Device: "leaf01"}
+		if c.alerts != "" {
+			e.Alerts = strings.Split(c.alerts, ",")
+		}
+		if got := strings.Join(p.named(e), ","); got != c.want {
+			t.Errorf("alerts %q go to %q, want %q", c.alerts, got, c.want)
+		}
+	}
+	if len(p.missed) != 1 {
+		t.Errorf("missed %v: each name is told once", p.missed)
+	}
+}

@@ -3,6 +3,7 @@ package notify
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,6 +23,8 @@ type projector struct {
 	rollouts <-chan bus.Change[models.Rollout]
 	episodes <-chan bus.Change[models.Episode]
 	current  int // tables read up to now, of four
+
+	missed map[string]bool // channels that the server has not, and that were logged
 
 	told  map[string]described // by job
 	asked map[string]bool
@@ -147,11 +150,30 @@ func (p *projector) project() {
 	}
 	p.orphans(all)
 	for _, e := range p.view.episodes {
+		named := p.named(e)
 		for name, s := range p.n.chats {
-			p.episode(s, "chat/"+name+"/"+e.ID, e)
+			if len(named) == 0 || slices.Contains(named, name) {
+				p.episode(s, "chat/"+name+"/"+e.ID, e)
+			}
 		}
 	}
 	p.vanished()
+}
+
+// named are the channels that an episode asks for and the server has. One that it
+// has not is logged, once; where it has none of them all channels hear of the
+// drift: a misspelt name must not silence it.
+func (p *projector) named(e models.Episode) []string {
+	var out []string
+	for _, name := range e.Alerts {
+		if p.n.chats[name] != nil {
+			out = append(out, name)
+		} else if !p.missed[name] {
+			p.missed[name] = true
+			p.n.logger().Warn("an AlertPolicy names a channel that the server's alerts don't have", "channel", name, "device", e.Device)
+		}
+	}
+	return out
 }
 
 // statuses claims a commit's two statuses.

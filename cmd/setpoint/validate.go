@@ -95,11 +95,13 @@ func writeVerdict(w io.Writer, res *renderer.Result, output string) error {
 			Devices  int              `json:"devices"`
 			Files    int              `json:"files"`
 			Mistakes []models.Mistake `json:"mistakes"`
-		}{len(res.Devices), res.Files, append([]models.Mistake{}, res.Mistakes...)}
+			Notes    []models.Mistake `json:"notes,omitempty"`
+		}{len(res.Devices), res.Files, append([]models.Mistake{}, res.Mistakes...), res.Notes}
 		if err := printJSON(w, v); err != nil {
 			return err
 		}
 	} else {
+		writeNotes(w, res.Notes)
 		writeMistakes(w, res.Mistakes)
 	}
 	switch {
@@ -110,6 +112,14 @@ func writeVerdict(w io.Writer, res *renderer.Result, output string) error {
 	}
 	_, err := fmt.Fprintf(w, "%s: %s, %s, no mistakes\n", newTerm(w).green("ok"), count(len(res.Devices), "device"), count(res.Files, "file"))
 	return err
+}
+
+// writeNotes says what is read and not acted upon.
+func writeNotes(w io.Writer, notes []models.Mistake) {
+	t := newTerm(w)
+	for _, n := range notes {
+		fmt.Fprintf(w, "%s %s %s\n", t.bold(place(n)), t.yellow("note:"), n.Message)
+	}
 }
 
 // writeMistakes writes each mistake at its place, with what to do about it, and

@@ -1,0 +1,193 @@
+package renderer
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/setpoint-net/setpoint/models/tree"
+)
+
+// platformDoc is a Platform document: what setpoint has to know of a vendor's gNMI
+// besides the profile that it refines. What the renderer acts on is settled here
+// (base, omits); a knob that the session with the device acts on goes with the
+// device's entry in the manifest.
+type platformDoc struct {
+	name  string
+	at    place
+	omits []entry // paths of the schema, without keys, that the devices don't have
+}
+
+func (d *decoder) platformDocument(n *node) {
+	d.fields(n, "a Platform", "apiVersion", "kind", "metadata", "spec")
+	name, at := d.metadata(n, "Platform", false)
+	p := &platformDoc{name: name, at: at}
+	spec := n.get("spec")
+	d.fields(spec, "spec of a Platform", "base", "omits")
+	if base := spec.get("base"); base != nil && d.text(base, "base") != defaultPlatform && base.shape == text {
+		d.add(mistake{at: base.at, code: codePlatform, msg: fmt.Sprintf("base %q is not known", cut(base.text, 64)), hint: joined("known: "+defaultPlatform, "a Platform refines a profile that is built in")})
+	}
+	if name == defaultPlatform {
+		d.add(mistake{at: at, code: codePlatform, msg: "platform openconfig is built in", hint: "give yours another name, and the devices that are meant its name"})
+		return
+	}
+	p.omits = d.schemaPaths(spec.get("omits"), "omits")
+	if name != "" {
+		d.platforms = append(d.platforms, p)
+	}
+}
+
+// schemaPaths reads paths of the schema, without keys.
+func (d *decoder) schemaPaths(n *node, what string) []entry {
+	var out []entry
+	for _, e := range d.texts(n, what) {
+		path, err := schemaPath(e.text)
+		if err != nil {
+			d.add(mistake{at: e.at, code: codeSchemaPath, msg: err.Error(), hint: "for example /interfaces/interface/config/mtu"})
+			continue
+		}
+		out = append(out, entry{path, e.at})
+	}
+	return out
+}
+
+// schemaPath is a path of the schema in the form that Node.Path gives.
+func schemaPath(text string) (string, error) {
+	p, err := tree.ParsePath(text)
+	if err != nil {
+		return "", err
+	}
+	n, err := tree.OpenConfig().Find(p)
+	switch {
+	case err != nil:
+		return "", err
+	case strings.Contains(text, "["):
+		return "", fmt.Errorf("%s has a list's keys: what a platform has is said of all entries", cut(text, 80))
+	case n.Parent == nil:
+		return "", fmt.Errorf("%q is everything", text)
+	case n.Parent.Kind == tree.List && slices.Contains(n.Parent.Keys, n.Name):
+		return "", fmt.Errorf("%s is a key of its list: without it there is no entry", cut(text, 80))
+	}
+	return n.Path(), nil
+}
+
+// platform finds the device's platform, and what of it the device is allowed to go
+// without.
+func (f *fleet) platform(l *ledger, s *subject, byName map[string]*platformDoc) {
+	if e := s.platformName; e.text != "" && e.text != defaultPlatform {
+		if s.platform = byName[e.text]; s.platform == nil && !f.mentioned("Platform") {
+			names := []string{defaultPlatform}
+			for name := range byName {
+				names = append(names, name)
+			}
+			l.add(mistake{at: e.at, code: codePlatform, msg: fmt.Sprintf("platform %q is not known", cut(e.text, 64)), hint: didYouMean(e.text, names)})
+			return
+		}
+	}
+	for _, e := range s.allowed {
+		if !slices.ContainsFunc(s.omits(), func(o entry) bool { return covers(o.text, e.text) || covers(e.text, o.text) }) {
+			l.add(mistake{
+				at: e.at, code: codeUnenforced, subject: e.text, msg: fmt.Sprintf("the platform of %s omits nothing at %s", s.Name, e.text),
+				hint: "what a platform omits is listed in its Platform document; leave the entry out",
+			})
+		}
+	}
+}
+
+// omits are the paths that the device's platform does not have.
+func (s *subject) omits() []entry {
+	if s.platform == nil {
+		return nil
+	}
+	return s.platform.omits
+}
+
+// covers tells whether a path without keys is at or above another.
+func covers(above, path string) bool {
+	return path == above || strings.HasPrefix(path, strings.TrimSuffix(above, "/")+"/")
+}
+
+// enforceable is the config without what the platform omits and the device is
+// allowed to go without; what it is not allowed to is a mistake.
+func (r *rendering) enforceable(t *tree.Tree) *tree.Tree {
+	if len(r.omits()) == 0 {
+		return t
+	}
+	out, told := t, ""
+	t.Leaves(func(p tree.Path, v *tree.Value) bool {
+		i := slices.IndexFunc(r.omits(), func(o entry) bool { return covers(o.text, v.Schema.Path()) })
+		if i < 0 {
+			return true
+		}
+		o := r.omits()[i]
+		top := slices.Clone(p[:strings.Count(o.text, "/")])
+		if slices.ContainsFunc(r.allowed, func(e entry) bool { return covers(e.text, v.Schema.Path()) }) {
+			out = out.ReplaceAt(top, nil)
+			r.unenforced = append(r.unenforced, p.String())
+			return true
+		}
+		if text := top.String(); text != told {
+			told = text
+			r.omitted(p, o)
+		}
+		return true
+	})
+	return out
+}
+
+// omitted reports a value that the device's platform has no place for.
+func (r *rendering) omitted(p tree.Path, o entry) {
+	m := mistake{
+		at: r.at, code: codeOmitted, path: p.String(), msg: fmt.Sprintf("platform %s has no %s", r.platform.name, o.text),
+		hint: fmt.Sprintf("leave it out, or list it under allowUnenforced of the Device; %s omits it at %s", r.platform.name, o.at),
+	}
+	if b := r.origin(p); b != nil {
+		if m.at = b.locate(p, ""); b.kind != "" {
+			m.msg = fmt.Sprintf("kind %s: %s", b.kind, m.msg)
+		}
+	}
+	r.tell(m)
+}
+
+// platforms are a tree's Platform documents by name.
+func platforms(list []*platformDoc) map[string]*platformDoc {
+	out := make(map[string]*platformDoc, len(list))
+	for _, p := range list {
+		out[p.name] = p
+	}
+	return out
+}
+
+// alertDoc is an AlertPolicy document: which of the server's channels hear of the
+// devices' drift. Channels add up.
+type alertDoc struct {
+	name     string
+	target   target
+	channels []string
+}
+
+func (d *decoder) alertPolicy(n *node) {
+	d.fields(n, "an AlertPolicy", "apiVersion", "kind", "metadata", "for", "spec")
+	name, at := d.metadata(n, "AlertPolicy", false)
+	a := &alertDoc{name: name}
+	var ok bool
+	a.target, ok = d.target(n)
+	spec := n.get("spec")
+	d.fields(spec, "spec of an AlertPolicy", "channels")
+	for _, e := range d.texts(spec.get("channels"), "channels") {
+		a.channels = append(a.channels, e.text)
+	}
+	if spec.get("channels").empty() {
+		d.add(mistake{at: at, code: codeMissing, msg: "channels are missing", hint: "name entries of the server's alerts: channels: [network]"})
+	}
+	if name != "" && ok {
+		d.alerts = append(d.alerts, a)
+	}
+}
+
+// alert lets an AlertPolicy speak of a device.
+func (s *subject) alert(a *alertDoc) {
+	s.Alerts = append(s.Alerts, a.channels...)
+	slices.Sort(s.Alerts)
+	s.Alerts = slices.Compact(s.Alerts)
+}
