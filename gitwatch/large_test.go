@@ -13,8 +13,6 @@ import (
 	"strconv"
 	"testing"
 	"time"
-
-	"github.com/setpoint-net/setpoint/models"
 )
 
 // large is a config repo of 10,000 files of 3 kB in 200 folders, with 500 commits
@@ -162,10 +160,20 @@ func BenchmarkTenThousandFiles(b *testing.B) {
 		}
 		peak()
 	})
-	var head models.Head
 	head, _, err := h.heads.Get(b.Context(), "main")
 	if err != nil || head.New != l.head() {
 		b.Fatal(head, err)
+	}
+	b.Run("refused", func(b *testing.B) { // each look, while a force push stands
+		l.reset("main", l.at("rev-parse", "main~1"))
+		l.change()
+		h.look(held)
+		for b.Loop() {
+			h.look(held)
+		}
+	})
+	if now, _, err := h.heads.Get(b.Context(), "main"); err != nil || now.New != head.New {
+		b.Fatal(now, err)
 	}
 }
 

@@ -187,6 +187,9 @@ func (l *lookout) follow(ctx context.Context, stored models.Head, tip plumbing.H
 	if stored.New == "" {
 		return head, true, nil
 	}
+	if l.refused == movement(head) { // its history was walked, and does not change
+		return models.Head{}, false, nil
+	}
 	old := plumbing.NewHash(stored.New)
 	forward, err := l.mirror.repo.isAncestor(old, tip)
 	if err != nil {
@@ -206,13 +209,12 @@ func (l *lookout) follow(ctx context.Context, stored models.Head, tip plumbing.H
 	return models.Head{}, false, nil
 }
 
+// movement names where a head comes from and goes to.
+func movement(head models.Head) string { return head.Old + ".." + head.New }
+
 // refuse tells of a force push, once.
 func (l *lookout) refuse(ctx context.Context, head models.Head) {
-	what := head.Old + ".." + head.New
-	if l.refused == what {
-		return
-	}
-	l.refused = what
+	l.refused = movement(head)
 	err := fmt.Errorf("force push of %s refused: %s is not in the history of %s", head.Branch, head.Old, head.New)
 	l.log.ErrorContext(ctx, "force push refused", "old", head.Old, "commit", head.New,
 		"hint", "push the old head again, merge it, or allow force pushes in the server's configuration")
@@ -304,5 +306,5 @@ func bounded(ctx context.Context, call func(context.Context) error) error {
 
 // eventID names the movement, not its content: heads go from A to B and back.
 func eventID(head models.Head) string {
-	return fmt.Sprintf("head/%s/%s..%s/%d", head.Branch, head.Old, head.New, head.Generation)
+	return fmt.Sprintf("head/%s/%s/%d", head.Branch, movement(head), head.Generation)
 }
