@@ -68,8 +68,14 @@ fuzz: ## each fuzz target for FUZZTIME
 	  done; \
 	done
 
+FLEETS ?= 1,100,1000
+
 .PHONY: bench
-bench: ## every benchmark, once
+bench: ## the road measured with fleets of 1, 100 and 1,000, some minutes; UPDATE=1 records it
+	cd e2e && $(GO) test -count=1 -timeout 30m -run '^TestTheRoadIsMeasured$$' -fleets $(FLEETS) $(if $(UPDATE),-update)
+
+.PHONY: microbench
+microbench: ## every benchmark of a single part
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 include models/gen/models.mk

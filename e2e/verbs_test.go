@@ -35,7 +35,7 @@ func (w *world) startSim(n int) {
 		_ = c.Wait()
 	})
 	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil || !strings.Contains(line, fmt.Sprintf("%d targets", n)) {
+	if err != nil || !strings.Contains(line, fmt.Sprintf("%d target", n)) {
 		w.t.Fatalf("sim says %q, %v", line, err)
 	}
 	w.write("ca.pem", w.read("sim/ca.pem"))

@@ -151,7 +151,7 @@ type targetConfig func(i int, c *sim.Config)
 func newWorld(t testing.TB, n int, adapt ...targetConfig) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), patience: patience}
-	if _, ok := t.(*testing.B); ok {
+	if *fleets != "" {
 		w.patience = 10 * patience
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 3*w.patience)
