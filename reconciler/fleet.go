@@ -283,7 +283,7 @@ func (f *fleet) enter(ctx context.Context, m *member, manifest models.Hash) erro
 	if !ok {
 		return fmt.Errorf("manifest %.12s has no device %s", manifest, m.name)
 	}
-	entry.Manage = narrowed(entry, m.order.paths)
+	entry.Manage = HeldTo(entry, m.order.paths)
 	if m.scope != nil && sameSession(m.entry, entry) {
 		m.entry = entry
 		return nil
@@ -417,10 +417,10 @@ func (f *fleet) done(m *member, within time.Duration) next {
 	return next{after: min(resync, within)}
 }
 
-// narrowed are the managed paths without what is left alone: the paths that the
-// policy ignores and those that are suspended. They are neither read, compared nor
-// written.
-func narrowed(entry models.Device, suspended []string) []string {
+// HeldTo are a device's managed paths without what is left alone: the paths that
+// its policy ignores and those that are suspended. They are neither read, compared
+// nor written.
+func HeldTo(entry models.Device, suspended []string) []string {
 	manage := slices.Clone(entry.Manage)
 	for _, i := range entry.Drift.Ignore {
 		manage = append(manage, "!"+i.Path)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/setpoint-net/setpoint/models"
 	"github.com/setpoint-net/setpoint/models/tree"
+	"github.com/setpoint-net/setpoint/reconciler"
 	"github.com/setpoint-net/setpoint/reconciler/device"
 	"github.com/setpoint-net/setpoint/reconciler/plan"
 	"github.com/setpoint-net/setpoint/renderer"
@@ -28,7 +29,7 @@ type diffing struct {
 	names           []string
 	selector, form  string
 	config          string
-	live            bool
+	live, reverse   bool
 }
 
 func newDiff() *cobra.Command {
@@ -42,6 +43,7 @@ func newDiff() *cobra.Command {
   setpoint diff main..feature    between two revisions; main.. is against the disk
   setpoint diff --live -c FILE   the running config of the devices against the files
                                  on disk, read over gNMI with the credentials of FILE
+  setpoint diff --reverse        the exact undo: from the new state to the old one
 
 It exits with 0 when there is no difference, 1 when there is one, 2 when it could
 not tell for every device.`,
@@ -53,6 +55,7 @@ not tell for every device.`,
 		},
 	}
 	c.Flags().BoolVar(&d.live, "live", false, "against the devices")
+	c.Flags().BoolVar(&d.reverse, "reverse", false, "the undo: what leads back")
 	c.Flags().StringVarP(&d.config, "config", "c", "setpoint.yaml", "server configuration with the devices' credentials, for --live")
 	c.Flags().StringVarP(&d.selector, "selector", "l", "", "only devices with these labels: role=leaf,site in (lon1,lon2)")
 	c.Flags().StringVarP(&d.form, "output", "o", "tree", "tree, unified, json, markdown or gnmi")
@@ -88,6 +91,7 @@ type change struct {
 	name     models.DeviceName
 	plan     *plan.Plan
 	released bool
+	hidden   int // secrets that the device shows in another form
 	err      error
 }
 
@@ -141,7 +145,7 @@ func (d *diffing) againstBase(ctx context.Context, errOut io.Writer, head []rend
 		if err != nil {
 			return nil, err
 		}
-		changes = append(changes, change{name: h.Name, plan: plan.Diff(old, now)})
+		changes = append(changes, change{name: h.Name, plan: d.between(nil, old, now)})
 		delete(before, h.Name)
 	}
 	if len(d.names) > 0 || d.selector != "" {
@@ -154,6 +158,14 @@ func (d *diffing) againstBase(ctx context.Context, errOut io.Writer, head []rend
 		changes = append(changes, change{name: name, released: true})
 	}
 	return changes, nil
+}
+
+// between is the plan that leads from the old state to the new one, or back.
+func (d *diffing) between(scope *tree.Scope, old, now *tree.Tree) *plan.Plan {
+	if d.reverse {
+		old, now = now, old
+	}
+	return plan.DiffScoped(scope, old, now)
 }
 
 func parse(config []byte) (*tree.Tree, error) {
@@ -186,33 +198,52 @@ func (d *diffing) againstDevices(ctx context.Context, head []renderer.Device) ([
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			p, err := livePlan(ctx, dev, targets)
-			changes[i] = change{name: dev.Name, plan: p, err: err}
+			changes[i] = d.against(ctx, dev, targets)
 		})
 	}
 	wg.Wait()
 	return changes, nil
 }
 
-func livePlan(ctx context.Context, dev renderer.Device, targets map[string]target) (*plan.Plan, error) {
+// against compares one device with what is intended for it. Whether a secret that
+// is shown in another form is the one that was sent, only the service knows, which
+// has seen it sent; here it is counted and left out.
+func (d *diffing) against(ctx context.Context, dev renderer.Device, targets map[string]target) change {
+	c := change{name: dev.Name}
+	dev.Manage = reconciler.HeldTo(dev.Device, nil)
 	t, err := targetOf(dev.Device, targets, slog.New(slog.DiscardHandler))
 	if err != nil {
-		return nil, err
+		c.err = err
+		return c
 	}
+	running, err := readRunning(ctx, t)
+	if err != nil {
+		c.err = err
+		return c
+	}
+	intended, err := parse(dev.Config)
+	if err != nil {
+		c.err = err
+		return c
+	}
+	intended = t.Scope.Filter(intended)
+	for _, leaf := range plan.DiffScoped(t.Scope, running, intended).Changes {
+		if leaf.Old != nil && leaf.New != nil && leaf.New.Schema.Secret {
+			intended = intended.ReplaceAt(leaf.Path, leaf.Old)
+			c.hidden++
+		}
+	}
+	c.plan = d.between(t.Scope, running, intended)
+	return c
+}
+
+func readRunning(ctx context.Context, t device.Target) (*tree.Tree, error) {
 	s, err := device.Dial(ctx, t)
 	if err != nil {
 		return nil, err
 	}
 	defer s.Close()
-	running, err := s.Running(ctx)
-	if err != nil {
-		return nil, err
-	}
-	intended, err := parse(dev.Config)
-	if err != nil {
-		return nil, err
-	}
-	return plan.DiffScoped(t.Scope, running, intended), nil
+	return s.Running(ctx)
 }
 
 // write prints the differing devices and chooses the exit code.
@@ -221,6 +252,9 @@ func (d *diffing) write(out, errOut io.Writer, t term, changes []change) error {
 	var differ []plan.DevicePlan
 	bad, released := 0, 0
 	for _, c := range changes {
+		if c.hidden > 0 {
+			fmt.Fprintf(errOut, "%s: %s not compared: the device shows another text; \"setpoint devices\" knows\n", c.name, count(c.hidden, "secret"))
+		}
 		switch {
 		case c.released:
 			released++
@@ -252,6 +286,9 @@ func (d *diffing) writePlans(out io.Writer, t term, differ []plan.DevicePlan) er
 		o := plan.Options{Form: plan.Form(d.form), Color: t.colour, Title: string(p.Name)}
 		if !d.live {
 			o.Old, o.New = d.base, cmp.Or(d.head, "on disk")
+			if d.reverse {
+				o.Old, o.New = o.New, o.Old
+			}
 		}
 		if err := p.Plan.Write(out, o); err != nil {
 			return err
