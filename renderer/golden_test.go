@@ -63,6 +63,36 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// Whatever config comes out of a case comes out again, byte by byte, of a device
+// that has it as its own fragment.
+func TestRenderedConfigIsAFixedPoint(t *testing.T) {
+	configs := 0
+	for _, name := range cases(t) {
+		archive, err := txtar.ParseFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.HasPrefix(want(archive).Data, []byte("{")) {
+			for _, d := range render(t, repoOf(t, archive.Files[:len(archive.Files)-1])).Devices {
+				configs++
+				again := render(t, fstest.MapFS{"a.yaml": {Data: asFragment(d.Config)}})
+				if len(again.Mistakes) > 0 || !bytes.Equal(again.Devices[0].Config, d.Config) {
+					t.Errorf("%s: %s: %v\n%s", name, d.Name, again.Mistakes, d.Config)
+				}
+			}
+		}
+	}
+	if configs < 60 {
+		t.Errorf("%d configs", configs)
+	}
+}
+
+// asFragment is a device that has a config for its fragment: JSON is YAML.
+func asFragment(config []byte) []byte {
+	const head = "apiVersion: setpoint/v1\nkind: Device\nmetadata: {name: a}\nspec:\n  address: a\n  credentials: c\n  manage: [/]\n  openconfig: "
+	return append([]byte(head), bytes.ReplaceAll(config, []byte("${"), []byte("$${"))...)
+}
+
 // cases are the files of testdata; those of testdata/language take the language
 // feature by feature, what is right beside what is wrong.
 func cases(t *testing.T) []string {

@@ -1,9 +1,11 @@
 package tree
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
 )
 
 func TestMerge(t *testing.T) {
@@ -118,4 +120,59 @@ func TestReplaceAt(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzMerge holds what Merge promises of any two trees: over's values stand, base's
+// stay where over has none, and what is told is where the two differ.
+func FuzzMerge(f *testing.F) {
+	archive, err := txtar.ParseFile("testdata/canonical.txtar")
+	if err != nil {
+		f.Fatal(err)
+	}
+	last := []byte("{}")
+	for _, in := range archive.Files {
+		if strings.HasSuffix(in.Name, ".in") {
+			f.Add(last, in.Data)
+			f.Add(in.Data, in.Data)
+			last = in.Data
+		}
+	}
+	f.Add([]byte(`{"system":{"dns":{"servers":{"server":[{"address":"192.0.2.2"},{"address":"192.0.2.1"}]}}}}`), []byte(`{"system":{"dns":{"servers":{"server":[{"address":"192.0.2.1"},{"address":"192.0.2.3"}]},"config":{"search":["b","a"]}}}}`))
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		base, err := Parse(OpenConfig(), a)
+		if err != nil {
+			return
+		}
+		over, err := Parse(OpenConfig(), b)
+		if err != nil {
+			return
+		}
+		merged, conflicts := Merge(base, over)
+		fixedPoint(t, merged)
+		differ := 0
+		for p, v := range over.Leaves {
+			if got := merged.Lookup(p); got == nil || !got.SameAs(v) {
+				t.Fatalf("%s: over's value does not stand", p)
+			}
+			if old := base.Lookup(p); old != nil && !old.SameAs(v) {
+				differ++
+			}
+		}
+		if differ != len(conflicts) {
+			t.Fatalf("%d leaves differ, %d are told", differ, len(conflicts))
+		}
+		for p, v := range base.Leaves {
+			if got := merged.Lookup(p); got == nil || over.Lookup(p) == nil && !got.SameAs(v) {
+				t.Fatalf("%s: base's value is gone", p)
+			}
+		}
+		for p := range merged.Leaves {
+			if base.Lookup(p) == nil && over.Lookup(p) == nil {
+				t.Fatalf("%s comes from nowhere", p)
+			}
+		}
+		if again, told := Merge(merged, over); !again.Equal(merged) || len(told) > 0 {
+			t.Fatalf("merged twice it differs: %s", again.Canonical())
+		}
+	})
 }
