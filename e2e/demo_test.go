@@ -192,3 +192,21 @@ func (s *terminal) run(commands string) string {
 		}
 	}
 }
+
+// TestSimSetReachesSimulatedTargetsAlone: a target whose certificate the folder's
+// authority did not sign sees neither password nor Set.
+func TestSimSetReachesSimulatedTargetsAlone(t *testing.T) {
+	w := newWorld(t, 1)
+	w.startSim(1) // another authority, in sim
+	args := []string{"sim", "set", "leaf01", "/system/config/hostname", "changed", "--password", "the-device-password"}
+	if out, code := w.setpoint(args...); code != 0 || out != "leaf01: hostname (nothing) → changed\n" {
+		t.Errorf("sim set exits with %d: %s", code, out)
+	}
+	args[2] = w.addrs[0]
+	if out, code := w.setpoint(args...); code != 2 || !strings.Contains(out, "certificate") || !strings.Contains(out, "hint: ") {
+		t.Errorf("sim set on a target of another authority exits with %d: %s", code, out)
+	}
+	if n := w.fleet[0].Sets(); n != 0 {
+		t.Errorf("the target saw %d Sets", n)
+	}
+}

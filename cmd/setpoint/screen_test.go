@@ -1,8 +1,11 @@
 package main
 
 import (
+	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestFoldedTextFitsAndLosesNothing(t *testing.T) {
@@ -25,5 +28,40 @@ func TestFoldedTextFitsAndLosesNothing(t *testing.T) {
 	}
 	if got := strings.Join(fold("leaf02: "+long+" web → shop", 60), "|"); got != "leaf02: /network-instances/network-instance[name=default]|/vlans/vlan[vlan-id=20]/config/name web → shop" {
 		t.Error(got)
+	}
+}
+
+// TestTheMovingLineLeavesNothingBehind plays a terminal: what is wiped is gone.
+func TestTheMovingLineLeavesNothingBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		s := &screen{term: term{colour: true}, began: time.Now(), out: &out}
+		done := s.await("waiting for something")
+		time.Sleep(time.Second)
+		s.print("first\n")
+		time.Sleep(time.Second)
+		s.print("second\n")
+		done()
+		s.print("third\n")
+		if n := strings.Count(out.String(), "waiting for something"); n < 20 {
+			t.Errorf("it moved %d times in two seconds", n)
+		}
+		wiped := regexp.MustCompile("[^\n]*\r\x1b\\[K").ReplaceAllString(out.String(), "")
+		if wiped != "first\nsecond\nthird\n" {
+			t.Errorf("left is %q", wiped)
+		}
+	})
+}
+
+// TestNothingMovesInAPipe, nor is there an escape code.
+func TestNothingMovesInAPipe(t *testing.T) {
+	var out strings.Builder
+	s := newScreen(&out)
+	done := s.await("waiting for something")
+	s.say("git", "pushed")
+	s.quote("```\n+ mtu 9000\n```")
+	done()
+	if got := out.String(); strings.ContainsAny(got, "\r\x1b") || !strings.Contains(got, "git    pushed\n    + mtu 9000\n") {
+		t.Errorf("%q", got)
 	}
 }

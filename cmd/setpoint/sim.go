@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -178,6 +180,9 @@ func (s *simulating) start(ctx context.Context, p placement) (*sim.Fleet, error)
 		Devices: len(p.names), Name: func(i int) string { return p.names[i] }, Addr: func(i int) string { return p.addrs[i] },
 		Initial: func(int) []byte { return initial }, TLS: config, Username: s.username, Password: s.password,
 	})
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, hint(err, "does another fabric run there? --port, or the address in the config repo, chooses another")
+	}
 	if err != nil {
 		return nil, err
 	}

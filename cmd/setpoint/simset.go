@@ -86,6 +86,13 @@ func leafOf(path, text string) (tree.Path, *tree.Value, error) {
 	if n.Kind != tree.Leaf && n.Kind != tree.LeafList {
 		return nil, nil, fmt.Errorf("%s is no leaf", p)
 	}
+	for _, e := range p {
+		for _, k := range e.Keys {
+			if k.Value == "*" {
+				return nil, nil, fmt.Errorf("%s: [%s=*] is many; name one", p, k.Name)
+			}
+		}
+	}
 	t, err := tree.Parse(tree.OpenConfig(), documentOf(p, text))
 	if err != nil {
 		return nil, nil, err

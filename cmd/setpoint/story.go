@@ -445,7 +445,7 @@ func (s *show) handout() string {
 	}
 	last := s.forge.All()[len(s.forge.All())-1]
 	fmt.Fprintf(&b, "\nswitches  %s\nlog       %s\ndiff      %s\n\n", s.addresses(), s.log.Name(), last.TargetURL)
-	fmt.Fprint(&b, "All of it stays up until Ctrl-C, and what the forge and the chat are told goes on\nhere. To try, in a second terminal:\n\n")
+	fmt.Fprint(&b, "All of it stays up until Ctrl-C, and what the forge and the chat are told goes\non here. To try, in a second terminal:\n\n")
 	shell("cd "+s.dir, s.path())
 	fmt.Fprintf(&b, "\n%s\n", s.bold("1. Change the intent, and watch it arrive."))
 	shell("sed -i.bak 's/"+tryRename.old+"/"+tryRename.now+"/' net/"+tryRename.file,
