@@ -112,6 +112,9 @@
 // grow with their number. What was rendered before changes no byte and no mistake:
 // a test holds a Renderer against new ones over a long row of edits.
 //
+// Where a leaf comes from is not kept: Blame looks it up in the documents, for one
+// device, when somebody asks.
+//
 // # What it never does
 //
 // It contacts no device, resolves no secret, knows no commit, starts no process.

@@ -39,6 +39,7 @@ type fleet struct {
 	groupFiles map[string]bool
 
 	files     []*parsed
+	notes     []mistake // what is not wrong, and worth a word
 	tenants   []*tenant
 	residents map[*requestDoc]*tenant // whose request it is; without an entry, the network's
 }
@@ -276,7 +277,7 @@ func (f *fleet) link(d *decoder, byName map[models.DeviceName]*subject) {
 		device models.DeviceName
 		port   string
 	}
-	used := make(map[port]place)
+	used := make(map[port]place, 2*len(d.links))
 	for _, l := range d.links {
 		for _, e := range []linkEnd{l.a, l.b} {
 			p := port{e.device, e.port}

@@ -82,6 +82,24 @@ type decoding struct {
 func (r *Renderer) Render(ctx context.Context, repo fs.FS) (*Result, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	l := &ledger{}
+	f, err := r.survey(ctx, repo, l)
+	if err != nil {
+		return nil, err
+	}
+	devices, mistakes, err := f.render(ctx)
+	if err != nil {
+		return nil, err
+	}
+	res := &Result{Mistakes: settle(append(l.list, mistakes...)), Files: len(f.files) + len(f.kinds.files), Fresh: int(f.fresh.Load()), Notes: settle(f.notes)}
+	if len(res.Mistakes) == 0 {
+		res.Devices = devices
+	}
+	return res, nil
+}
+
+// survey reads a tree as far as what its documents say of which device.
+func (r *Renderer) survey(ctx context.Context, repo fs.FS, l *ledger) (*fleet, error) {
 	m, err := loadModels()
 	if err != nil {
 		return nil, err
@@ -93,7 +111,6 @@ func (r *Renderer) Render(ctx context.Context, repo fs.FS) (*Result, error) {
 	r.groups.turn()
 	r.pieces.turn()
 	r.devices.turn()
-	l := &ledger{}
 	src, err := gather(ctx, repo, &r.files, l)
 	if err != nil {
 		return nil, err
@@ -110,15 +127,8 @@ func (r *Renderer) Render(ctx context.Context, repo fs.FS) (*Result, error) {
 	f.tenancy(d, src)
 	assemble(d, f)
 	f.fragments(d)
-	devices, mistakes, err := f.render(ctx)
-	if err != nil {
-		return nil, err
-	}
-	res := &Result{Mistakes: settle(append(l.list, mistakes...)), Files: len(src.yaml) + len(src.kinds), Fresh: int(f.fresh.Load()), Notes: settle(notes(d))}
-	if len(res.Mistakes) == 0 {
-		res.Devices = devices
-	}
-	return res, nil
+	f.notes = notes(d)
+	return f, nil
 }
 
 // loadKinds compiles the kinds, unless they are the last tree's.

@@ -102,7 +102,7 @@ gNMI, notices drift at once, and answers with commit statuses and alerts.`,
 		return hint(err, `run "%s --help"`, c.CommandPath())
 	})
 	root.AddCommand(
-		newValidate(), newRender(), newDiff(), newKinds(), newInit(),
+		newValidate(), newRender(), newDiff(), newBlame(), newKinds(), newInit(),
 		newRun(), newStatus(), newDevices(),
 		newProbe(), newImport(), newApprove(),
 		newSuspend(), newResume(), newRetry(), newReconcile(),

@@ -142,6 +142,10 @@ func (p Path) Equal(q Path) bool {
 	return slices.EqualFunc(p, q, func(a, b Elem) bool { return a.Name == b.Name && slices.Equal(a.Keys, b.Keys) })
 }
 
+// Within says whether p is at or below top. Keys that top leaves out match any, and
+// "*" in a key's value any text; both are resolved.
+func (p Path) Within(top Path) bool { return len(p) >= len(top) && matchAll(top, p[:len(top)]) }
+
 // Find returns the node that p leads to, whatever its keys' values. The error
 // names the first element that the schema has not, and the nearest that it has.
 func (s *Schema) Find(p Path) (*Node, error) {
