@@ -39,6 +39,35 @@ func TestAPushConvergesTheFleetAndSaysSo(t *testing.T) {
 	w.leaksNothing()
 }
 
+// TestDefaultsThatADeviceReportsAreNoDrift has one device that tells what was set,
+// and one that tells every schema default in use as well: setpoint plans, writes
+// and finds the same for both.
+func TestDefaultsThatADeviceReportsAreNoDrift(t *testing.T) {
+	w := newWorld(t, 2, func(i int, c *sim.Config) { c.Defaults = i == 1 })
+	w.start()
+	w.deployed(w.push(w.network("engineering", "alert")))
+	second := w.push(map[string]string{"network.yaml": networkYAML("operations")})
+	w.deployed(second)
+	plan, _ := w.forge.Last(second, "setpoint/plan")
+	if want := "2 devices, +2 −2 leaves: leaf01, leaf02"; plan.Description != want {
+		t.Errorf("the plan says %q, not %q", plan.Description, want)
+	}
+	for i, target := range w.fleet {
+		w.holds(i, `"operations"`)
+		if n := target.ChangingSets(); n != 2 {
+			t.Errorf("%s saw %d changing Sets for two commits", w.name(i), n)
+		}
+	}
+	if out, code := w.setpoint("status"); code != 0 {
+		t.Errorf("status exits with %d: %s", code, out)
+	}
+	if out, code := w.setpoint("reconcile", "leaf02"); code != 0 || w.fleet[1].ChangingSets() != 2 {
+		t.Errorf("another look at leaf02 exits with %d after %d changing Sets: %s", code, w.fleet[1].ChangingSets(), out)
+	}
+	w.stop()
+	w.leaksNothing()
+}
+
 // TestThePlansLinkOpensTheDiff follows the link that a status bears.
 func TestThePlansLinkOpensTheDiff(t *testing.T) {
 	w := newWorld(t, 2)
