@@ -22,6 +22,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
+
+	"github.com/setpoint-net/setpoint/bus/notify/notifytest"
 )
 
 var (
@@ -125,6 +127,8 @@ func (r *report) measure(t *testing.T, n int) figures {
 		sha := w.push(files)
 		before, began := w.burnt(), time.Now()
 		w.tell(hook, sha, fmt.Sprintf(`{"ref":"refs/heads/main","before":%q,"after":%q}`, strings.Repeat("0", 40), sha), webhookSecret)
+		// On a machine without air a device may be deferred first, and caught up.
+		w.awaitStatus(sha, "setpoint/deploy", func(s notifytest.Status) bool { return s.State == "success" || s.State == "failure" })
 		w.deployed(sha)
 		return time.Since(began), w.rendered(), w.burnt() - before
 	}
@@ -391,6 +395,12 @@ func (c *client) until(stream gnmi.GNMI_SubscribeClient, wanted func(*gnmi.Subsc
 			return
 		}
 	}
+}
+
+// lastOf is the end of a log.
+func lastOf(text string, lines int) string {
+	all := strings.SplitAfter(text, "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "")
 }
 
 // length is how much the process has logged, in bytes.

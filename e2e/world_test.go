@@ -185,7 +185,11 @@ func newWorld(t testing.TB, n int, adapt ...targetConfig) *world {
 			w.kill()
 		}
 		if t.Failed() && w.proc != nil {
-			t.Logf("log of the last process:\n%s", w.proc.text())
+			text := w.proc.text()
+			if *fleets != "" {
+				text = lastOf(text, 40)
+			}
+			t.Logf("log of the last process:\n%s", text)
 		}
 	})
 	return w
