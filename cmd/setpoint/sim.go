@@ -99,7 +99,11 @@ func (s *simulating) begin(ctx context.Context, repo string, out io.Writer) (*si
 	}
 	authority := filepath.Join(s.dir, "ca.pem")
 	if repo == "" {
-		_, err = fmt.Fprintf(out, "%s at %s to %s; certificate authority %s\n", count(len(addrs), "target"), addrs[0], addrs[len(addrs)-1], authority)
+		where := addrs[0]
+		if len(addrs) > 1 {
+			where += " to " + addrs[len(addrs)-1]
+		}
+		_, err = fmt.Fprintf(out, "%s at %s; certificate authority %s\n", count(len(addrs), "target"), where, authority)
 		return fleet, err
 	}
 	fmt.Fprintf(out, "%s; certificate authority %s\n", count(len(addrs), "target"), authority)
