@@ -33,7 +33,9 @@
 // its type; within text it is formatted; "$${" is a literal "${". Since a reference
 // has no quotes of its own, the schema decides what type its text is. All other
 // scalars are what YAML says they are, and where that is not what YANG wants, or
-// not what the eye reads (010, yes, 0x1f), it is a mistake.
+// not what the eye reads (010, yes, 0x1f), it is a mistake. In vars nothing says what
+// is wanted, and in a spec its kind comes later: what YAML 1.1, YAML 1.2 and the eye
+// read differently (08, 12e3, 1.10; in vars also a bare no) is refused there.
 //
 // A kind is a definition in CUE, #Name: {spec, device, openconfig}, evaluated once
 // for each device of the document's for. It sees of the device what its own device
@@ -83,8 +85,10 @@
 // All are reported, not the first. A mistake stands at the value that a person
 // changes to mend it: of a var's wrong value that is the var, of what a kind brings
 // forth the document's spec, or the field of it that CUE names or whose value it
-// quotes, with the place in the kind behind. One that many devices share is told once, with the first device and
-// how many more. What follows from another mistake is not told: names that an
+// quotes, with the place in the kind behind. Its code names the rule that is broken
+// and stays, whatever becomes of the message: code.go has the table, docs/errors.md
+// cause and remedy. One that many devices share is told once, with the first device
+// and how many more. What follows from another mistake is not told: names that an
 // unreadable file mentions are not called unknown, and a reference to a value that
 // was left out for its own mistake is not called dangling. Above 1,000 the rest is
 // counted.

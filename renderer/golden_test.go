@@ -33,7 +33,8 @@ var update = flag.Bool("update", false, "rewrite the want sections of testdata")
 //	(repeat)  a line "@N text" is text N times
 //	(files N) N files; %d in the name is a number
 //
-// A section "want (end)" holds the last lines alone.
+// A section "evaluator" says of which kind's documents the evaluator dies, and how
+// that is told. A section "want (end)" holds the last lines alone.
 func TestGolden(t *testing.T) {
 	names := cases(t)
 	for _, name := range names {
@@ -45,7 +46,7 @@ func TestGolden(t *testing.T) {
 			}
 			archive := txtar.Parse(data)
 			want := want(archive)
-			got := text(t, render(t, repoOf(t, archive.Files[:len(archive.Files)-1])))
+			got := text(t, renderCase(t, archive.Files[:len(archive.Files)-1]))
 			if want.Name == "want (end)" {
 				got = end(got)
 			}
@@ -151,6 +152,20 @@ func repoOf(t *testing.T, files []txtar.File) fstest.MapFS {
 		}
 	}
 	return repo
+}
+
+// renderCase renders a case's repo with the evaluator that it asks for.
+func renderCase(t *testing.T, files []txtar.File) *renderer.Result {
+	if len(files) == 0 || files[0].Name != "evaluator" {
+		return render(t, repoOf(t, files))
+	}
+	kind, how, _ := strings.Cut(strings.TrimSpace(string(files[0].Data)), " ")
+	r := renderer.Renderer{Evaluator: &renderer.BreaksDown{On: kind, Text: how}}
+	res, err := r.Render(context.Background(), repoOf(t, files[1:]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res
 }
 
 func repeated(data []byte) []byte {
