@@ -116,6 +116,7 @@
 // grow with their number. What was rendered before changes no byte and no mistake:
 // a test holds a Renderer against new ones over a long row of edits.
 //
+// AffectedBetween says which devices a change has an effect on, from what came out.
 // Where a leaf comes from is not kept: Blame looks it up in the documents, for one
 // device, when somebody asks.
 //

@@ -18,6 +18,8 @@ func network(n int) fstest.MapFS {
 	repo := fstest.MapFS{}
 	put := func(name, text string) { repo[name] = &fstest.MapFile{Data: []byte(text)} }
 	put("fabric/common.yaml", networkCommon)
+	put("fabric/hundred.yaml", networkHundred)
+	put("fabric/ten.yaml", networkTen)
 	var links [][]string
 	for i := range n {
 		pod, at := i/podSize, i%podSize
@@ -29,12 +31,12 @@ func network(n int) fstest.MapFS {
 		var b strings.Builder
 		fmt.Fprintf(&b, `apiVersion: setpoint/v1
 kind: Device
-metadata: {name: %s, labels: {role: %s, site: fab1, pod: pod%02d}}
+metadata: {name: %s, labels: {role: %s, site: fab1, pod: pod%02d, row: row%d}}
 spec:
   address: 10.200.%d.%d
   credentials: lab
   vars: {asn: %d, loopback: 10.%d.%d.%d, rack: r%d}
-`, name, role, pod, i/250, i%250+1, 4200000000+i, 128+i/62500, i/250%250, i%250+1, at)
+`, name, role, pod, i%10, i/250, i%250+1, 4200000000+i, 128+i/62500, i/250%250, i%250+1, at)
 		if role == "leaf" {
 			fmt.Fprintf(&b, `---
 apiVersion: setpoint/v1
@@ -158,5 +160,21 @@ spec:
   entries:
     - {sequence: 10, action: drop, protocol: tcp, destinationPort: 23, log: true, description: no telnet}
     - {sequence: 90, action: accept}
-  ingress: ["Ethernet[1-24]"]
+  ingress: ["Ethernet[1-6]"]
+`
+
+// networkHundred is what a tenth of the devices have.
+const networkHundred = `apiVersion: setpoint/v1
+kind: Group
+metadata: {name: row}
+for: {selector: row=row3}
+spec: {openconfig: {system: {config: {login-banner: "${name} stands in row 3"}}}}
+`
+
+// networkTen is what ten devices have.
+const networkTen = `apiVersion: setpoint/v1
+kind: Group
+metadata: {name: ten}
+for: {devices: [leaf-00-04, leaf-00-05, leaf-00-06, leaf-00-07, leaf-00-08, leaf-00-09, leaf-00-10, leaf-00-11, leaf-00-12, leaf-00-13]}
+spec: {priority: 20, openconfig: {system: {config: {login-banner: "${name} is in the tenth"}}}}
 `

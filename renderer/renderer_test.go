@@ -49,6 +49,17 @@ spec:
   openconfig:
     system: {config: {login-banner: welcome}}
 `)},
+		"extra/tenant.yaml": {Data: []byte(`apiVersion: setpoint/v1
+kind: Tenant
+metadata: {name: shop}
+spec: {folder: shop, ports: {leaf01: ["Ethernet[40-44]"]}, kinds: [AccessPorts], vlans: [10, 20]}
+`)},
+		"shop/request.yaml": {Data: []byte(`apiVersion: setpoint/v1
+kind: AccessPorts
+metadata: {name: tills}
+for: {devices: [leaf01]}
+spec: {ports: ["Ethernet[40-41]"], vlan: 10}
+`)},
 		"extra/device.yaml": {Data: []byte(`apiVersion: setpoint/v1
 kind: Device
 metadata: {name: leaf09, labels: {role: leaf, site: lon1}}
@@ -173,7 +184,7 @@ func TestWhatWasRenderedBeforeChangesNothing(t *testing.T) {
 			}
 		}
 		t.Logf("seed %d: %d of %d trees are sound; %d of their %d devices were rendered anew", seed, sound, steps, fresh, devices)
-		if sound < steps/6 || sound > steps*5/6 || fresh*2 > devices {
+		if sound < steps/6 || sound > steps*9/10 || fresh*2 > devices {
 			t.Errorf("seed %d: %d of %d trees sound, %d of %d devices rendered anew: the edits test little", seed, sound, steps, fresh, devices)
 		}
 	}
@@ -235,7 +246,9 @@ type counting struct {
 }
 
 func (c counting) ReadFile(name string) ([]byte, error) {
-	c.reads.Add(1)
+	if c.reads != nil {
+		c.reads.Add(1)
+	}
 	return c.MapFS.ReadFile(name)
 }
 
@@ -254,7 +267,7 @@ type sumEntry struct {
 	data []byte
 }
 
-func (e sumEntry) Sum() string { return fmt.Sprintf("%x", e.data) }
+func (e sumEntry) Sum() string { return string(e.data) }
 
 func TestAnUnchangedFileIsNotReadAgain(t *testing.T) {
 	repo := counting{template(t), new(atomic.Int64)}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -21,6 +22,7 @@ import (
 	"github.com/setpoint-net/setpoint/reconciler/device"
 	"github.com/setpoint-net/setpoint/reconciler/plan"
 	"github.com/setpoint-net/setpoint/renderer"
+	"github.com/setpoint-net/setpoint/renderer/worker"
 )
 
 // diffing is the flags and arguments of setpoint diff.
@@ -96,7 +98,10 @@ type change struct {
 }
 
 func (d *diffing) run(ctx context.Context, out, errOut io.Writer, t term) error {
-	head, err := renderFrom(ctx, d.dir, d.head)
+	pool := &worker.Pool{}
+	defer pool.Close()
+	r := &renderer.Renderer{Evaluator: pool} // both sides have most in common
+	head, err := renderWith(ctx, r, d.dir, d.head)
 	if err != nil {
 		return err
 	}
@@ -108,7 +113,7 @@ func (d *diffing) run(ctx context.Context, out, errOut io.Writer, t term) error 
 	if d.live {
 		changes, err = d.againstDevices(ctx, head.Devices)
 	} else {
-		changes, err = d.againstBase(ctx, errOut, head.Devices)
+		changes, err = d.againstBase(ctx, errOut, r, head.Devices)
 	}
 	if err != nil {
 		return err
@@ -118,8 +123,8 @@ func (d *diffing) run(ctx context.Context, out, errOut io.Writer, t term) error 
 
 // againstBase compares with what the base revision renders to. A device that
 // came is compared with nothing; one that went is released and not written to.
-func (d *diffing) againstBase(ctx context.Context, errOut io.Writer, head []renderer.Device) ([]change, error) {
-	base, err := renderFrom(ctx, d.dir, d.base)
+func (d *diffing) againstBase(ctx context.Context, errOut io.Writer, r *renderer.Renderer, head []renderer.Device) ([]change, error) {
+	base, err := renderWith(ctx, r, d.dir, d.base)
 	if err != nil {
 		return nil, err
 	}
@@ -137,6 +142,10 @@ func (d *diffing) againstBase(ctx context.Context, errOut io.Writer, head []rend
 	}
 	var changes []change
 	for _, h := range kept {
+		if was, ok := before[h.Name]; ok && bytes.Equal(was, h.Config) {
+			delete(before, h.Name)
+			continue
+		}
 		old, err := parse(before[h.Name])
 		if err != nil {
 			return nil, err

@@ -81,6 +81,15 @@ func renderFrom(ctx context.Context, dir, rev string) (*renderer.Result, error) 
 	return renderTree(ctx, tree)
 }
 
+// renderWith renders with a renderer that has rendered before, or will again.
+func renderWith(ctx context.Context, r *renderer.Renderer, dir, rev string) (*renderer.Result, error) {
+	tree, err := treeOf(dir, rev)
+	if err != nil {
+		return nil, err
+	}
+	return r.Render(ctx, tree)
+}
+
 // renderTree renders with processes that kinds are evaluated in.
 func renderTree(ctx context.Context, tree fs.FS) (*renderer.Result, error) {
 	pool := &worker.Pool{}
