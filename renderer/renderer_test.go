@@ -191,7 +191,7 @@ func TestWhatWasRenderedBeforeChangesNothing(t *testing.T) {
 }
 
 // again renders repo twice, with a change between, and returns how many devices
-// were rendered anew for the second.
+// were rendered anew for the second, which is to be as it would be alone.
 func again(t *testing.T, repo fstest.MapFS, name, from, to string) int {
 	t.Helper()
 	var r renderer.Renderer
@@ -215,6 +215,9 @@ func again(t *testing.T, repo fstest.MapFS, name, from, to string) int {
 	if err != nil || len(second.Mistakes) > 0 {
 		t.Fatal(err, second.Mistakes)
 	}
+	if d := cmp.Diff(text(t, render(t, changed)), text(t, second)); d != "" {
+		t.Errorf("after %q became %q: alone (-), after another (+)\n%s", from, to, d)
+	}
 	return second.Fresh
 }
 
@@ -231,6 +234,14 @@ func TestOnlyWhatAChangeTouchesIsRenderedAnew(t *testing.T) {
 		{"a device's fragment", "extra/device.yaml", "mtu: 1500", "mtu: 1600", 1},
 		{"a request for two devices", "extra/ports.yaml", "vlan: 10", "vlan: 20", 2},
 		{"a group of spines", "extra/static.yaml", "welcome", "be welcome", 2},
+		{"an AS number", "inventory/devices.yaml", "asn: 65011", "asn: 65099", 3},
+		{"a loopback", "inventory/devices.yaml", "loopback: 10.255.0.12", "loopback: 10.255.0.99", 3},
+		{"a cable's address", "inventory/links.yaml", "10.1.0.1/31", "10.1.0.3/31", 2},
+		{"a cable's port", "inventory/links.yaml", "port: Ethernet49", "port: Ethernet48", 2},
+		{"a label that nobody asks for", "extra/device.yaml", "role: leaf,", "role: leaf, rack: r1,", 0},
+		{"a var that leaves and their peers see", "extra/group.yaml", "owner: net", "owner: us", 7},
+		{"a group's priority", "extra/group.yaml", "priority: 20", "priority: 30", 5},
+		{"what is managed", "inventory/groups.yaml", "/acl]", "/acl, /lldp]", 7},
 		{"a kind that all have", "fabric/system.yaml", "lon1.example.com", "lon2.example.com", 7},
 	} {
 		if got := again(t, template(t), c.file, c.from, c.to); got != c.fresh {
