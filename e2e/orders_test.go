@@ -95,6 +95,14 @@ func TestASuspendedDeviceIsLeftAlone(t *testing.T) {
 	sets := w.fleet[0].ChangingSets()
 	w.set(0, vlanName, `"BY HAND"`)
 	w.untilOut("drifted", "devices", "leaf01")
+	for _, command := range [][]string{{"drift"}, {"drift", "leaf01"}} {
+		if out, code := w.setpoint(command...); code != 1 || !strings.Contains(out, "BY HAND") || !strings.Contains(out, "suspended by") {
+			t.Errorf("%q exits with %d: %s", command, code, out)
+		}
+	}
+	if out, code := w.setpoint("drift", "leaf02"); code != 0 || out != "nothing has drifted\n" {
+		t.Errorf("drift leaf02 exits with %d: %s", code, out)
+	}
 	w.stop()
 	w.start()
 	commit := w.push(map[string]string{"network.yaml": networkYAML("operations")})

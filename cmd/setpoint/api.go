@@ -69,6 +69,7 @@ func (s *service) serveSocket(ctx context.Context) error {
 	mux.HandleFunc("GET /v1/status", answer(s.status))
 	mux.HandleFunc("GET /v1/devices", answer(s.deviceList))
 	mux.HandleFunc("GET /v1/plans/{device}", s.showPlan)
+	mux.HandleFunc("GET /v1/drift/{device}", s.showDrift)
 	mux.HandleFunc("POST /v1/approve", s.takeApproval)
 	mux.HandleFunc("POST /v1/orders", s.takeOrder)
 	return serveHTTP(ctx, peerListener{l}, mux)

@@ -192,6 +192,19 @@ func (s *service) plan(ctx context.Context, name string) (planAnswer, error) {
 	return p, nil
 }
 
+// showDrift answers what of a device has drifted, as text.
+func (s *service) showDrift(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("device")
+	e, _, err := s.episodes.Get(r.Context(), name)
+	p := planAnswer{Device: models.DeviceName(name), Changes: e.Changes, Text: e.Summary}
+	if err == nil && e.Diff != "" {
+		var text []byte
+		text, err = s.bus.Blobs().Get(r.Context(), e.Diff)
+		p.Text = string(text)
+	}
+	reply(w, p, err)
+}
+
 func (s *service) takeApproval(w http.ResponseWriter, r *http.Request) {
 	var q approveQuestion
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 4096)).Decode(&q); err != nil {

@@ -105,7 +105,7 @@ gNMI, notices drift at once, and answers with commit statuses and alerts.`,
 		newValidate(), newRender(), newDiff(), newBlame(), newKinds(), newInit(),
 		newRun(), newStatus(), newDevices(),
 		newProbe(), newImport(), newApprove(),
-		newSuspend(), newResume(), newRetry(), newReconcile(),
+		newDrift(), newSuspend(), newResume(), newRetry(), newReconcile(),
 		newSim(), newDemo(), newVersion(),
 	)
 	return root
