@@ -43,6 +43,14 @@
 //     is marked for either. A qos marking has no effect.
 //   - A key leaf can't be deleted by itself: it goes with its entry.
 //
+// # Faults
+//
+// Break makes a target do wrong in ways that real systems do, one of them or
+// several at once, and mends it; a target without faults is what is described here.
+// What a fault does to a Set happens to the tree before it is committed (bend.go);
+// what it does to a value's form happens as it is written out (show.go), so that
+// streams go on to compare what is really held.
+//
 // # Promises
 //
 //   - A Set is one transaction (gNMI 3.4.3): deletes, then replaces, then

@@ -22,6 +22,8 @@ type FleetConfig struct {
 	Username string
 	Password string
 	Initial  func(i int) []byte // configuration at start; nil: none
+	Defaults bool               // report schema defaults
+	Faults   func(i int) Faults // what each does wrong from the start; nil: nothing
 	Log      *slog.Logger
 }
 
@@ -67,9 +69,12 @@ func (c FleetConfig) device(ctx context.Context, i int) (*Target, net.Listener, 
 	if c.Name != nil {
 		name = c.Name(i)
 	}
-	tc := Config{Name: name, TLS: c.TLS, Username: c.Username, Password: c.Password, Log: c.Log}
+	tc := Config{Name: name, TLS: c.TLS, Username: c.Username, Password: c.Password, Defaults: c.Defaults, Log: c.Log}
 	if c.Initial != nil {
 		tc.Initial = c.Initial(i)
+	}
+	if c.Faults != nil {
+		tc.Faults = c.Faults(i)
 	}
 	t, err := New(tc)
 	if err != nil {

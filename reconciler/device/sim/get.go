@@ -50,7 +50,7 @@ func (t *Target) get(root *node, req *gnmi.GetRequest, p *gnmi.Path) (*gnmi.Noti
 		return nil, readError(err)
 	}
 	out := &gnmi.Notification{Prefix: responsePrefix(req.GetPrefix(), p)}
-	v := valuer{encoding: req.GetEncoding()}
+	v := valuer{encoding: req.GetEncoding(), shown: t.shown}
 	configuration := req.GetType() == gnmi.GetRequest_ALL || req.GetType() == gnmi.GetRequest_CONFIG
 	found := false
 	for _, pattern := range patterns {
@@ -104,6 +104,7 @@ func checkEncoding(e gnmi.Encoding) error {
 // valuer writes values in the encoding that was asked for.
 type valuer struct {
 	encoding gnmi.Encoding
+	shown    func(datum) string // the token that is shown of a value
 }
 
 // add appends one leaf.
@@ -113,10 +114,11 @@ func (v valuer) add(to *gnmi.Notification, path []step, d datum) {
 
 func (v valuer) leaf(d datum) *gnmi.TypedValue {
 	if v.encoding != gnmi.Encoding_PROTO {
-		e := encoder{plain: v.encoding == gnmi.Encoding_JSON}
+		e := encoder{plain: v.encoding == gnmi.Encoding_JSON, shown: v.shown}
 		e.leaf(d)
 		return v.json(e.buf)
 	}
+	d.token = v.shown(d)
 	if d.schema.kind == leaf {
 		return d.schema.value(d.token).typed()
 	}
@@ -134,7 +136,7 @@ func (v valuer) addNode(to *gnmi.Notification, path []step, n *node) {
 		differ{updated: func(p []step, d datum) { v.add(to, p, d) }}.nodes(nil, n, path)
 		return
 	}
-	e := encoder{plain: v.encoding == gnmi.Encoding_JSON}
+	e := encoder{plain: v.encoding == gnmi.Encoding_JSON, shown: v.shown}
 	e.node(n, "")
 	to.Update = append(to.Update, &gnmi.Update{Path: gnmiPath(path), Val: v.json(e.buf)})
 }

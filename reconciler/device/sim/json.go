@@ -224,7 +224,8 @@ func keyText(s *schema, keys []string) string {
 
 // encoder writes nodes as JSON.
 type encoder struct {
-	plain bool // gNMI's JSON instead of JSON_IETF: no modules
+	plain bool               // gNMI's JSON instead of JSON_IETF: no modules
+	shown func(datum) string // the token that is shown of a value; nil: its own
 	buf   []byte
 }
 
@@ -277,6 +278,9 @@ func (e *encoder) name(s *schema, module string) {
 }
 
 func (e *encoder) leaf(d datum) {
+	if e.shown != nil {
+		d.token = e.shown(d)
+	}
 	if !e.plain {
 		e.buf = append(e.buf, d.token...)
 		return

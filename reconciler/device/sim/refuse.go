@@ -5,9 +5,10 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// refusedPath refuses an operation on a path that Config.Refuse covers.
+// refusedPath refuses an operation on a path that Config.Refuse or
+// Faults.Refuse covers.
 func (t *Target) refusedPath(path []step) error {
-	for _, r := range t.refuse {
+	for _, r := range t.broken.Load().refuse {
 		if covers(r, path) {
 			return refusal(path)
 		}
@@ -15,14 +16,15 @@ func (t *Target) refusedPath(path []step) error {
 	return nil
 }
 
-// refused refuses a change to anything that Config.Refuse covers, wherever the
-// operation began.
+// refused refuses a change to anything that they cover, wherever
+// the operation began.
 func (t *Target) refused(old, now *node) error {
-	if len(t.refuse) == 0 || old == now {
+	refuse := t.broken.Load().refuse
+	if len(refuse) == 0 || old == now {
 		return nil
 	}
 	var first []step
-	for _, r := range t.refuse {
+	for _, r := range refuse {
 		d := differ{
 			deleted: func(p []step) { first = append([]step(nil), p...) },
 			updated: func(p []step, _ datum) { first = append([]step(nil), p...) },

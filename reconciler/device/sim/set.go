@@ -73,7 +73,8 @@ func refuseExtensions(exts []*gnmi_ext.Extension) error {
 // transact is the tree after all operations of the request, or the error of the
 // first that fails. It changes nothing that exists.
 func (t *Target) transact(root *node, req *gnmi.SetRequest) (*node, error) {
-	tx := transaction{target: t, root: root}
+	b := t.broken.Load()
+	tx := transaction{target: t, broken: b, root: b.asWritten(root)}
 	for _, p := range req.GetDelete() {
 		if err := tx.delete(req.GetPrefix(), p); err != nil {
 			return nil, err
@@ -89,12 +90,16 @@ func (t *Target) transact(root *node, req *gnmi.SetRequest) (*node, error) {
 			return nil, err
 		}
 	}
-	after := share(root, tx.root)
-	return after, t.refused(root, after)
+	after := share(root, b.asKept(tx.root))
+	if err := t.refused(root, after); err != nil || after == root {
+		return after, err
+	}
+	return t.bend(b, root, after)
 }
 
 type transaction struct {
 	target *Target
+	broken *broken
 	root   *node
 }
 
@@ -121,7 +126,7 @@ func (tx *transaction) delete(prefix, path *gnmi.Path) error {
 			}
 			return status.Errorf(codes.InvalidArgument, "%s: a key leaf goes only with its entry", pathText(full))
 		}
-		tx.root.match(p, nil, func(at []step, _ *node, _ string) { gone = append(gone, append([]step(nil), at...)) })
+		tx.root.match(tx.broken.writtenPath(p), nil, func(at []step, _ *node, _ string) { gone = append(gone, append([]step(nil), at...)) })
 	}
 	for _, at := range gone {
 		tx.root = tx.root.apply(at, edit{
@@ -163,8 +168,13 @@ func (tx *transaction) write(prefix *gnmi.Path, u *gnmi.Update, replace bool) er
 		}
 		return status.Errorf(codes.InvalidArgument, "%s: %v", pathText(full), err)
 	}
+	b := tx.broken
+	if b.keeps(path) {
+		tx.root = b.asKept(tx.root)
+	}
 	tx.root = tx.root.apply(path, p.edit(replace))
 	tx.keepRoot()
+	tx.root = b.asWritten(tx.root)
 	return nil
 }
 

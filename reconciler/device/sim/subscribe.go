@@ -92,7 +92,7 @@ func (t *Target) subscription(rpc subscribeServer, req *gnmi.SubscribeRequest) (
 	}
 	s := &subscription{
 		target: t, rpc: rpc,
-		valuer:      valuer{encoding: l.GetEncoding()},
+		valuer:      valuer{encoding: l.GetEncoding(), shown: t.shown},
 		updatesOnly: l.GetUpdatesOnly(),
 	}
 	for _, sub := range l.GetSubscription() {

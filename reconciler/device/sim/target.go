@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/openconfig/gnmi/proto/gnmi"
@@ -27,6 +28,7 @@ type Config struct {
 	Initial  []byte   // configuration at start, RFC 7951 JSON of the root; nil: none
 	Defaults bool     // report schema defaults that are in use (gNMI 3.3.4), as some systems do and others do not
 	Refuse   []string // paths that no Set may touch, as text: "/system/aaa", "/interfaces/interface[name=mgmt0]"
+	Faults   Faults   // what it does wrong from the start
 	Log      *slog.Logger
 }
 
@@ -36,7 +38,8 @@ type Target struct {
 
 	config Config
 	schema *schema
-	refuse [][]step
+	broken atomic.Pointer[broken] // never nil
+	salts  salts
 
 	setting sync.Mutex // held by the one Set that is being computed
 
@@ -50,7 +53,7 @@ type Target struct {
 }
 
 // New makes a target. It fails when Initial is not valid configuration, or Refuse
-// names no node of the models.
+// or Faults name no node of the models.
 func New(c Config) (*Target, error) {
 	s, err := openConfig()
 	if err != nil {
@@ -62,13 +65,11 @@ func New(c Config) (*Target, error) {
 		changed: make(chan struct{}),
 		feeds:   map[*feed]struct{}{},
 	}
-	for _, text := range c.Refuse {
-		patterns, err := t.parsePath(text)
-		if err != nil {
-			return nil, fmt.Errorf("refuse: %w", err)
-		}
-		t.refuse = append(t.refuse, patterns...)
+	b, err := t.compile(c.Faults)
+	if err != nil {
+		return nil, err
 	}
+	t.broken.Store(b)
 	if err := t.start(); err != nil {
 		return nil, fmt.Errorf("initial configuration: %w", err)
 	}
@@ -93,10 +94,13 @@ func (t *Target) start() error {
 
 // seen is what is told of a tree that follows the one that is told of now.
 func (t *Target) seen(root *node) *node {
-	if !t.config.Defaults {
-		return root
+	switch d := t.broken.Load().Defaults; {
+	case d == "hide":
+		return bare(root, t.root, t.view)
+	case d == "report" || t.config.Defaults:
+		return t.schema.fill(root, t.root, t.view)
 	}
-	return t.schema.fill(root, t.root, t.view)
+	return root
 }
 
 // Serve answers gNMI on the listener until ctx ends, then closes it, ends every
@@ -196,11 +200,16 @@ func (t *Target) commit(build func(*node) (*node, error)) (changed bool, err err
 	t.changing++
 	close(t.changed)
 	t.changed = make(chan struct{})
+	t.tell()
+	return true, nil
+}
+
+// tell lets all streams know of the view. mu is held.
+func (t *Target) tell() {
 	at := time.Now()
 	for f := range t.feeds {
-		f.push(view, at)
+		f.push(t.view, at)
 	}
-	return true, nil
 }
 
 // told is what readers are told now.

@@ -1,0 +1,199 @@
+package sim
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Faults is what a target does wrong. The zero value is nothing. docs/sim.md says
+// which real system shows each. Paths are text, with wildcards as gNMI has them.
+type Faults struct {
+	// What a Set does.
+	Refuse      []string          `json:"refuse,omitempty"`      // a Set that touches one of these is InvalidArgument
+	Drop        []string          `json:"drop,omitempty"`        // accepted, and left as it was
+	KeepDeleted []string          `json:"keepDeleted,omitempty"` // deletes of what is there are accepted and ignored
+	Implicit    []Object          `json:"implicit,omitempty"`    // appear with any Set that changes something
+	Rename      map[string]string `json:"rename,omitempty"`      // path of a list's entry → the key that it is kept under
+
+	// What is told.
+	Secrets  string `json:"secrets,omitempty"`  // "hash": shown hashed; "resalt": with a new salt at each read
+	Rewrite  bool   `json:"rewrite,omitempty"`  // values are shown in other forms that mean the same
+	Defaults string `json:"defaults,omitempty"` // "report" those in use, or "hide" what equals one
+}
+
+// Object is a node and its value, RFC 7951 JSON.
+type Object struct {
+	Path  string          `json:"path"`
+	Value json.RawMessage `json:"value"`
+}
+
+// Duration is a length of time that JSON writes as "1m30s".
+type Duration time.Duration
+
+// MarshalText writes it as time.Duration does.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// UnmarshalText reads what time.ParseDuration reads.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	*d = Duration(v)
+	return err
+}
+
+// choices are the words that faults of several kinds may be set to.
+func (f Faults) choices() []choice {
+	return []choice{
+		{"secrets", f.Secrets, []string{"hash", "resalt"}},
+		{"defaults", f.Defaults, []string{"report", "hide"}},
+	}
+}
+
+type choice struct {
+	fault, word string
+	allowed     []string
+}
+
+// ParseFaults reads faults as JSON. What it does not know is an error that names
+// what comes near.
+func ParseFaults(text []byte) (Faults, error) {
+	var f Faults
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(text, &members); err != nil {
+		return f, fmt.Errorf("faults: %w", err)
+	}
+	names := FaultNames()
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if !slices.Contains(names, name) {
+			return f, fmt.Errorf("unknown fault %q, did you mean %q?", brief(name), nearest(name, names))
+		}
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&f); err != nil {
+		return f, fmt.Errorf("faults: %w", err)
+	}
+	return f, f.check()
+}
+
+// FaultNames are the names of all faults in JSON.
+func FaultNames() []string {
+	var out []string
+	t := reflect.TypeFor[Faults]()
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		out = append(out, name)
+	}
+	return out
+}
+
+// check holds the words to those that are allowed.
+func (f Faults) check() error {
+	var errs []error
+	for _, c := range f.choices() {
+		if c.word != "" && !slices.Contains(c.allowed, c.word) {
+			errs = append(errs, fmt.Errorf("%s: unknown %q, did you mean %q?", c.fault, brief(c.word), nearest(c.word, c.allowed)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// nearest is the name that takes the fewest edits to reach.
+func nearest(name string, names []string) string {
+	return slices.MinFunc(names, func(a, b string) int { return edits(name, a) - edits(name, b) })
+}
+
+// edits is the Levenshtein distance, whatever the case of letters.
+func edits(a, b string) int {
+	a, b = strings.ToLower(a), strings.ToLower(b)
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// broken is a target's faults with their paths resolved. It is never changed but
+// for its counters.
+type broken struct {
+	Faults
+	refuse, drop, keep [][]step
+	rename             []renaming
+}
+
+// Break gives the target other faults than it has, at once; the zero Faults mend
+// it. It fails, and changes nothing, when a path is not in the models or a word is
+// unknown. What is set stays: a configuration that a fault bent is not unbent.
+func (t *Target) Break(f Faults) error {
+	b, err := t.compile(f)
+	if err != nil {
+		return err
+	}
+	t.setting.Lock()
+	defer t.setting.Unlock()
+	t.broken.Store(b)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.view = nil
+	t.view = t.seen(t.root)
+	t.tell()
+	return nil
+}
+
+// Faults are those that the target has now.
+func (t *Target) Faults() Faults { return t.broken.Load().Faults }
+
+func (t *Target) compile(f Faults) (*broken, error) {
+	b := &broken{Faults: f}
+	if err := f.check(); err != nil {
+		return nil, err
+	}
+	for _, l := range []struct {
+		fault string
+		texts []string
+		to    *[][]step
+	}{
+		{"refuse", slices.Concat(t.config.Refuse, f.Refuse), &b.refuse},
+		{"drop", f.Drop, &b.drop},
+		{"keepDeleted", f.KeepDeleted, &b.keep},
+	} {
+		for _, text := range l.texts {
+			patterns, err := t.parsePath(text)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", l.fault, err)
+			}
+			*l.to = append(*l.to, patterns...)
+		}
+	}
+	for _, from := range slices.Sorted(maps.Keys(f.Rename)) {
+		r, err := t.renaming(from, f.Rename[from])
+		if err != nil {
+			return nil, fmt.Errorf("rename: %w", err)
+		}
+		b.rename = append(b.rename, r)
+	}
+	for _, o := range f.Implicit {
+		if _, err := t.implicit(&node{schema: t.schema}, o); err != nil {
+			return nil, fmt.Errorf("implicit: %w", err)
+		}
+	}
+	return b, nil
+}
