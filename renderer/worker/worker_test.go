@@ -232,3 +232,55 @@ func TestABinaryWithoutTheModeIsToldOf(t *testing.T) {
 		t.Error("silence was taken for a greeting")
 	}
 }
+
+// BenchmarkEvaluate is what one evaluation costs, of a kind of the library.
+func BenchmarkEvaluate(b *testing.B) {
+	c := &caught{inner: pool(b, &Pool{})}
+	repo := fstest.MapFS{
+		"device.yaml": endless["device.yaml"],
+		"ports.yaml":  {Data: []byte("apiVersion: setpoint/v1\nkind: AccessPorts\nmetadata: {name: p}\nfor: {devices: [leaf01]}\nspec: {ports: [\"Ethernet[1-8]\"], vlan: 10}\n")},
+	}
+	if _, err := (&renderer.Renderer{Evaluator: c}).Render(b.Context(), repo); err == nil || c.program == nil {
+		b.Fatalf("nothing was caught: %v", err)
+	}
+	ask := func(b *testing.B, e renderer.Evaluator) {
+		if _, err := e.Evaluate(b.Context(), c.program, c.question); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.Run("in a process", func(b *testing.B) {
+		p := pool(b, &Pool{})
+		ask(b, p)
+		for b.Loop() {
+			ask(b, p)
+		}
+	})
+	b.Run("in a new process", func(b *testing.B) {
+		for b.Loop() {
+			p := &Pool{}
+			ask(b, p)
+			p.Close()
+		}
+	})
+	b.Run("in all processes", func(b *testing.B) {
+		p := pool(b, &Pool{})
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				ask(b, p)
+			}
+		})
+	})
+	b.Run("rendered here", func(b *testing.B) {
+		r := &renderer.Renderer{}
+		for i := 0; b.Loop(); i++ {
+			repo["ports.yaml"] = &fstest.MapFile{Data: fmt.Appendf(nil, "apiVersion: setpoint/v1\nkind: AccessPorts\nmetadata: {name: p}\nfor: {devices: [leaf01]}\nspec: {ports: [\"Ethernet[1-8]\"], vlan: %d}\n", i%4000+1)}
+			render(b, r, repo)
+		}
+	})
+	b.Run("rendered with an answer kept", func(b *testing.B) {
+		r := &renderer.Renderer{}
+		for b.Loop() {
+			render(b, r, repo)
+		}
+	})
+}
