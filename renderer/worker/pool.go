@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,10 @@ const (
 	Memory   = 512 << 20
 )
 
+// maxQuestions is how many questions a process answers before another takes its
+// place: CUE keeps the name of each field that it ever met, for the whole process.
+const maxQuestions = 20_000
+
 // idleFor is how long a process waits for the next question.
 const idleFor = time.Minute
 
@@ -28,6 +33,8 @@ type Pool struct {
 	Size     int           // processes at once; zero: GOMAXPROCS
 	Deadline time.Duration // of one question; zero: Deadline
 	Memory   int64         // of one process, in bytes; zero: Memory
+
+	questions int // that a process answers, for tests; zero: maxQuestions
 
 	mu     sync.Mutex
 	slots  chan struct{}
@@ -70,17 +77,11 @@ func (p *Pool) try(ctx context.Context, prog *renderer.Program, question []byte,
 }
 
 func (p *Pool) deadline() time.Duration {
-	if p.Deadline == 0 {
-		return Deadline
-	}
-	return p.Deadline
+	return cmp.Or(p.Deadline, Deadline)
 }
 
 func (p *Pool) memory() int64 {
-	if p.Memory == 0 {
-		return Memory
-	}
-	return p.Memory
+	return cmp.Or(p.Memory, Memory)
 }
 
 // places are as many as there may be processes.
@@ -114,7 +115,7 @@ func (p *Pool) take() *process {
 func (p *Pool) put(w *process) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || w.ended {
+	if p.closed || w.ended || w.asked >= cmp.Or(p.questions, maxQuestions) {
 		w.end()
 		return
 	}

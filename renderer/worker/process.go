@@ -33,6 +33,7 @@ type process struct {
 	words  *lastWords
 	memory int64
 	since  time.Time // idle
+	asked  int       // questions
 	ended  bool
 }
 
@@ -125,6 +126,7 @@ func (w *process) guard(ctx context.Context, spent func() (time.Duration, bool),
 
 // ask puts a question. After an error the process is gone.
 func (w *process) ask(ctx context.Context, p *renderer.Program, question []byte, limit time.Duration) ([]byte, error) {
+	w.asked++
 	before, _ := processorTime(w.cmd.Process.Pid)
 	stop := w.guard(ctx, func() (time.Duration, bool) {
 		now, ok := processorTime(w.cmd.Process.Pid)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -134,6 +135,12 @@ import "list"
 `)},
 }
 
+// short is a repo with one document of a built-in kind.
+var short = fstest.MapFS{
+	"device.yaml": endless["device.yaml"],
+	"ports.yaml":  {Data: []byte("apiVersion: setpoint/v1\nkind: AccessPorts\nmetadata: {name: p}\nfor: {devices: [leaf01]}\nspec: {ports: [\"Ethernet[1-8]\"], vlan: 10}\n")},
+}
+
 func TestTheContextEndsAnEvaluation(t *testing.T) {
 	p := pool(t, &Pool{Deadline: time.Hour})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -222,6 +229,26 @@ func TestAClosedPoolLeavesNoProcess(t *testing.T) {
 	}
 }
 
+func TestAProcessIsReplacedInTime(t *testing.T) {
+	c := &caught{inner: pool(t, &Pool{})}
+	if _, err := (&renderer.Renderer{Evaluator: c}).Render(t.Context(), short); err == nil || c.program == nil {
+		t.Fatalf("nothing was caught: %v", err)
+	}
+	p := pool(t, &Pool{Size: 1, questions: 2})
+	var pids []int
+	for range 4 {
+		if _, err := p.Evaluate(t.Context(), c.program, c.question); err != nil {
+			t.Fatal(err)
+		}
+		if len(p.idle) > 0 {
+			pids = append(pids, p.idle[0].cmd.Process.Pid)
+		}
+	}
+	if len(pids) != 2 || pids[0] == pids[1] {
+		t.Errorf("of four questions, two to a process, the processes between were %v", pids)
+	}
+}
+
 func TestABinaryWithoutTheModeIsToldOf(t *testing.T) {
 	r, w := io.Pipe()
 	go io.WriteString(w, "H\x00\x00\x00\x03hey")
@@ -236,10 +263,7 @@ func TestABinaryWithoutTheModeIsToldOf(t *testing.T) {
 // BenchmarkEvaluate is what one evaluation costs, of a kind of the library.
 func BenchmarkEvaluate(b *testing.B) {
 	c := &caught{inner: pool(b, &Pool{})}
-	repo := fstest.MapFS{
-		"device.yaml": endless["device.yaml"],
-		"ports.yaml":  {Data: []byte("apiVersion: setpoint/v1\nkind: AccessPorts\nmetadata: {name: p}\nfor: {devices: [leaf01]}\nspec: {ports: [\"Ethernet[1-8]\"], vlan: 10}\n")},
-	}
+	repo := maps.Clone(short)
 	if _, err := (&renderer.Renderer{Evaluator: c}).Render(b.Context(), repo); err == nil || c.program == nil {
 		b.Fatalf("nothing was caught: %v", err)
 	}
