@@ -76,7 +76,7 @@ func TestTheDemosStoryHolds(t *testing.T) {
 	d := startDemo(t)
 	out := d.until(t, "every step held, in ")
 	d.end(t)
-	for _, want := range []string{"setpoint approve", "await approval", "storage → backup", "drift has ended", "tenants/tenant-a.yaml:", "no switch was written to"} {
+	for _, want := range []string{"setpoint approve", "await approval", "storage → backup", "drift has ended", "tenants/tenant-a/servers.yaml:", "no switch was written to"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("it does not show %q:\n%s", want, out)
 		}
@@ -100,7 +100,7 @@ func TestWhatTheDemoOffersToTryWorks(t *testing.T) {
 		"setpoint diff net leaf01": "web → shop",
 		"setpoint status --wait":   "4 changed",
 		"setpoint sim set":         "→ wrong.example.com",
-		"setpoint validate net":    "tenants/tenant-a.yaml:6:",
+		"setpoint validate net":    "tenants/tenant-a/servers.yaml:6:",
 	}
 	for _, c := range commands {
 		out := shell.run(c[1])

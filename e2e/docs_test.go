@@ -31,6 +31,7 @@ func TestTheIntentPagesExamplesAreOneCleanRepo(t *testing.T) {
 		}
 		writeExample(t, filepath.Join(dir, name), e[2])
 	}
+	writeExample(t, filepath.Join(dir, "tenants/tenant-a/README.md"), "what tenant-a asks for\n")
 	validates(t, dir)
 }
 

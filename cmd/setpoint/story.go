@@ -25,7 +25,7 @@ type edit struct{ file, old, now string }
 var (
 	putBack    = edit{"inventory/groups.yaml", "mode: alert", "mode: enforce, enforce: {after: 1s}"}
 	renameVLAN = edit{"fabric/fabric.yaml", "name: storage", "name: backup"}
-	tooFar     = edit{"tenants/tenant-a.yaml", "vlan: 10,", "vlan: 5000,"}
+	tooFar     = edit{"tenants/tenant-a/servers.yaml", "vlan: 10,", "vlan: 5000,"}
 	tryRename  = edit{"fabric/fabric.yaml", "name: web", "name: shop"}
 )
 
