@@ -6,28 +6,42 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/setpoint-net/setpoint/models"
 	"github.com/setpoint-net/setpoint/renderer"
+	"github.com/setpoint-net/setpoint/renderer/worker"
 )
 
 func newRender() *cobra.Command {
 	var rev, selector, out string
+	var explain bool
 	c := &cobra.Command{
 		Use:   "render [DIR] [DEVICE...]",
 		Short: "print or write the intended config of devices",
 		Long: `render prints the intended config of each device, RFC 7951 JSON, or writes it to
 FOLDER/<device>.json. The folder is made if need be; other files in it stay.
 
+With --explain it prints what was overridden by what instead: each leaf that
+documents set to different values, the value that stands first.
+
 It exits with 0 when it rendered, 1 with mistakes, 2 when it could not run.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			dir, names := splitDir(args)
-			res, err := renderFrom(c.Context(), dir, rev)
+			tree, err := treeOf(dir, rev)
+			if err != nil {
+				return err
+			}
+			pool := &worker.Pool{}
+			defer pool.Close()
+			r := &renderer.Renderer{Evaluator: pool}
+			res, err := r.Render(c.Context(), tree)
 			if err != nil {
 				return err
 			}
@@ -39,6 +53,9 @@ It exits with 0 when it rendered, 1 with mistakes, 2 when it could not run.`,
 			if err != nil {
 				return err
 			}
+			if explain {
+				return writeExplained(c, r, tree, devices)
+			}
 			if out != "" {
 				return writeFolder(out, devices)
 			}
@@ -48,7 +65,55 @@ It exits with 0 when it rendered, 1 with mistakes, 2 when it could not run.`,
 	c.Flags().StringVar(&rev, "rev", "", "render this git revision instead of the files on disk")
 	c.Flags().StringVarP(&selector, "selector", "l", "", "only devices with these labels: role=leaf,site in (lon1,lon2)")
 	c.Flags().StringVar(&out, "out", "", "write FOLDER/<device>.json instead of printing")
+	c.Flags().BoolVar(&explain, "explain", false, "print what was overridden by what instead")
+	c.MarkFlagsMutuallyExclusive("explain", "out")
 	return c
+}
+
+// writeExplained prints each device's leaves that documents don't agree on.
+func writeExplained(c *cobra.Command, r *renderer.Renderer, tree fs.FS, devices []renderer.Device) error {
+	var names []models.DeviceName
+	for _, d := range devices {
+		names = append(names, d.Name)
+	}
+	all, _, err := r.Explain(c.Context(), tree, names...)
+	if err != nil {
+		return err
+	}
+	w := c.OutOrStdout()
+	t := newTerm(w)
+	for _, name := range names {
+		leaves := slices.DeleteFunc(all[name], func(e renderer.Explained) bool { return !e.Overridden() })
+		if len(leaves) == 0 {
+			fmt.Fprintf(w, "%s: no document overrides another\n", name)
+			continue
+		}
+		fmt.Fprintf(w, "%s: %s overridden\n", name, count(len(leaves), "value"))
+		for _, e := range leaves {
+			fmt.Fprintf(w, "  %s\n", t.bold(e.Path))
+			rows := make([][]string, 0, len(e.Says))
+			for _, s := range e.Says {
+				rows = append(rows, []string{"    " + s.Value, said(s), fmt.Sprintf("%s:%d:%d", s.File, s.Line, s.Column)})
+			}
+			if err := columns(w, rows, func(row, _ int, cell string) string {
+				if row > 0 {
+					return t.dim(cell)
+				}
+				return cell
+			}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// said is who says it, and at which level.
+func said(s renderer.Say) string {
+	if strings.HasPrefix(s.Document, "Group ") {
+		return fmt.Sprintf("%s, priority %d", s.Document, s.Priority)
+	}
+	return s.Document
 }
 
 // splitDir takes a leading folder off the arguments; without one it is the
