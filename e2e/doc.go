@@ -6,7 +6,8 @@
 //
 // Scenarios are told with verbs (push, start, kill, await, device) and wait for
 // events with a deadline, never for time to pass. scripts_test.go runs the command
-// line as scripts; house_test.go checks the shape of the tree itself.
+// line as scripts; bench_test.go and report_test.go measure the road (make bench);
+// house_test.go checks the shape of the tree itself.
 //
 // It never imports a stage: what it asserts is what a user could see.
 package e2e
