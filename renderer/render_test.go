@@ -278,3 +278,52 @@ func BenchmarkRenderNothing(b *testing.B) {
 		render(b, fstest.MapFS{})
 	}
 }
+
+// Three slips of three sorts among a thousand devices: a letter too few, a range of
+// ports that runs backwards, a frame that is too large.
+func TestThreeMistakesAmongAThousandDevicesStandAtTheirLines(t *testing.T) {
+	repo := fstest.MapFS{"all.yaml": {Data: []byte(`apiVersion: setpoint/v1
+kind: Group
+metadata: {name: all}
+for: {selector: "*"}
+spec:
+  manage: [/system, /interfaces]
+  openconfig:
+    system: {config: {hostname: "${name}"}}
+    interfaces: {interface: [{name: Ethernet49, config: {mtu: "${vars.mtu}"}}]}
+`)}}
+	for i := range 1000 {
+		device := fmt.Sprintf(`apiVersion: setpoint/v1
+kind: Device
+metadata: {name: leaf%03d}
+spec:
+  address: 10.0.%d.%d
+  credentials: lab
+  vars: {mtu: %d}
+`, i, i/250, i%250+1, 1500+i)
+		if i%50 == 0 {
+			device += fmt.Sprintf(`---
+apiVersion: setpoint/v1
+kind: AccessPorts
+metadata: {name: leaf%03d}
+for: {devices: [leaf%03d]}
+spec: {ports: ["Ethernet[1-4]"], vlan: 10}
+`, i, i)
+		}
+		repo[fmt.Sprintf("pod%02d/leaf%03d.yaml", i/25, i)] = &fstest.MapFile{Data: []byte(device)}
+	}
+	plant := func(name, right, wrong string) {
+		repo[name] = &fstest.MapFile{Data: bytes.Replace(repo[name].Data, []byte(right), []byte(wrong), 1)}
+	}
+	plant("pod07/leaf180.yaml", "mtu: 1680", "mtu: 168000")
+	plant("pod20/leaf500.yaml", "[1-4]", "[4-1]")
+	plant("pod39/leaf999.yaml", "spec:", "sepc: {}\nspec:")
+	var got []string
+	for _, m := range render(t, repo).Mistakes {
+		got = append(got, fmt.Sprintf("%s:%d:%d %s", m.File, m.Line, m.Column, m.Code))
+	}
+	want := []string{"pod07/leaf180.yaml:7:15 yang-value", "pod20/leaf500.yaml:13:16 spec", "pod39/leaf999.yaml:4:1 field"}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
