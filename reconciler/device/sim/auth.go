@@ -34,15 +34,21 @@ func same(got []string, want string) int {
 	return subtle.ConstantTimeCompare(a[:], b[:])
 }
 
-func (t *Target) authUnary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+func (t *Target) authUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 	if err := t.authenticate(ctx); err != nil {
+		return nil, err
+	}
+	if err := t.pace(ctx, info.FullMethod); err != nil {
 		return nil, err
 	}
 	return next(ctx, req)
 }
 
-func (t *Target) authStream(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+func (t *Target) authStream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 	if err := t.authenticate(ss.Context()); err != nil {
+		return err
+	}
+	if err := t.pace(ss.Context(), info.FullMethod); err != nil {
 		return err
 	}
 	return next(srv, ss)

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,11 +22,30 @@ type Faults struct {
 	KeepDeleted []string          `json:"keepDeleted,omitempty"` // deletes of what is there are accepted and ignored
 	Implicit    []Object          `json:"implicit,omitempty"`    // appear with any Set that changes something
 	Rename      map[string]string `json:"rename,omitempty"`      // path of a list's entry → the key that it is kept under
+	Lock        string            `json:"lock,omitempty"`        // every Set fails as "aborted", "failed-precondition" or "unavailable"
+	NonAtomic   bool              `json:"nonAtomic,omitempty"`   // what comes before the operation that fails stays
+	LoseAnswer  string            `json:"loseAnswer,omitempty"`  // a Set is applied, then its RPC hangs ("hang") or all connections break ("cut")
 
 	// What is told.
 	Secrets  string `json:"secrets,omitempty"`  // "hash": shown hashed; "resalt": with a new salt at each read
 	Rewrite  bool   `json:"rewrite,omitempty"`  // values are shown in other forms that mean the same
 	Defaults string `json:"defaults,omitempty"` // "report" those in use, or "hide" what equals one
+
+	// How RPCs are answered: "get", "set" and "subscribe".
+	Delay            map[string]Duration `json:"delay,omitempty"`
+	Hang             []string            `json:"hang,omitempty"`             // no answer before the client gives up
+	GetUnimplemented bool                `json:"getUnimplemented,omitempty"` // of any type
+	GetAllOnly       string              `json:"getAllOnly,omitempty"`       // other types are "unimplemented" or "invalid-argument"
+	PartialGet       string              `json:"partialGet,omitempty"`       // a Get that meets this path is Internal
+	ClockSkew        Duration            `json:"clockSkew,omitempty"`        // added to every timestamp
+
+	// What streams do, also those that are open.
+	NoOnChange        string   `json:"noOnChange,omitempty"`        // "refuse" ON_CHANGE, or after sync be "silent"
+	LoseNotifications int      `json:"loseNotifications,omitempty"` // so many of the next changes are told to nobody
+	SilentPath        []string `json:"silentPath,omitempty"`        // changes there are not told
+	CloseStream       string   `json:"closeStream,omitempty"`       // after sync the target ends "always", or "once" one that is open or comes next, with OK
+	CancelStream      string   `json:"cancelStream,omitempty"`      // the same with status Canceled
+	Malformed         string   `json:"malformed,omitempty"`         // notifications with a bad "path" or "value", or an "oversized" one
 }
 
 // Object is a node and its value, RFC 7951 JSON.
@@ -52,8 +72,18 @@ func (f Faults) choices() []choice {
 	return []choice{
 		{"secrets", f.Secrets, []string{"hash", "resalt"}},
 		{"defaults", f.Defaults, []string{"report", "hide"}},
+		{"lock", f.Lock, slices.Sorted(maps.Keys(lockCodes))},
+		{"loseAnswer", f.LoseAnswer, []string{"hang", "cut"}},
+		{"getAllOnly", f.GetAllOnly, slices.Sorted(maps.Keys(typeCodes))},
+		{"noOnChange", f.NoOnChange, []string{"refuse", "silent"}},
+		{"closeStream", f.CloseStream, []string{"once", "always"}},
+		{"cancelStream", f.CancelStream, []string{"once", "always"}},
+		{"malformed", f.Malformed, []string{"path", "value", "oversized"}},
 	}
 }
+
+// The RPCs that can be slow or hang.
+var rpcs = []string{"get", "set", "subscribe"}
 
 type choice struct {
 	fault, word string
@@ -96,7 +126,20 @@ func FaultNames() []string {
 // check holds the words to those that are allowed.
 func (f Faults) check() error {
 	var errs []error
-	for _, c := range f.choices() {
+	all := f.choices()
+	for _, rpc := range f.Hang {
+		all = append(all, choice{"hang", rpc, rpcs})
+	}
+	for rpc, d := range f.Delay {
+		all = append(all, choice{"delay", rpc, rpcs})
+		if d < 0 {
+			errs = append(errs, fmt.Errorf("delay: %v is below 0", time.Duration(d)))
+		}
+	}
+	if f.LoseNotifications < 0 {
+		errs = append(errs, fmt.Errorf("loseNotifications: %d is below 0", f.LoseNotifications))
+	}
+	for _, c := range all {
 		if c.word != "" && !slices.Contains(c.allowed, c.word) {
 			errs = append(errs, fmt.Errorf("%s: unknown %q, did you mean %q?", c.fault, brief(c.word), nearest(c.word, c.allowed)))
 		}
@@ -135,8 +178,11 @@ func edits(a, b string) int {
 // for its counters.
 type broken struct {
 	Faults
-	refuse, drop, keep [][]step
-	rename             []renaming
+	refuse, drop, keep, silent, partial [][]step
+	rename                              []renaming
+
+	lost             atomic.Int64 // notifications, of LoseNotifications
+	closed, canceled atomic.Bool  // a stream was ended "once"
 }
 
 // Break gives the target other faults than it has, at once; the zero Faults mend
@@ -155,11 +201,32 @@ func (t *Target) Break(f Faults) error {
 	t.view = nil
 	t.view = t.seen(t.root)
 	t.tell()
+	close(t.news)
+	t.news = make(chan struct{})
 	return nil
 }
 
-// Faults are those that the target has now.
-func (t *Target) Faults() Faults { return t.broken.Load().Faults }
+// Faults are those that the target has now. What was to happen a number of times
+// is left with how often it still will.
+func (t *Target) Faults() Faults {
+	b := t.broken.Load()
+	f := b.Faults
+	f.LoseNotifications -= int(min(b.lost.Load(), int64(f.LoseNotifications)))
+	if b.closed.Load() {
+		f.CloseStream = ""
+	}
+	if b.canceled.Load() {
+		f.CancelStream = ""
+	}
+	return f
+}
+
+func some(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return []string{text}
+}
 
 func (t *Target) compile(f Faults) (*broken, error) {
 	b := &broken{Faults: f}
@@ -174,6 +241,8 @@ func (t *Target) compile(f Faults) (*broken, error) {
 		{"refuse", slices.Concat(t.config.Refuse, f.Refuse), &b.refuse},
 		{"drop", f.Drop, &b.drop},
 		{"keepDeleted", f.KeepDeleted, &b.keep},
+		{"silentPath", f.SilentPath, &b.silent},
+		{"partialGet", some(f.PartialGet), &b.partial},
 	} {
 		for _, text := range l.texts {
 			patterns, err := t.parsePath(text)

@@ -24,7 +24,10 @@ func (t *Target) Get(_ context.Context, req *gnmi.GetRequest) (*gnmi.GetResponse
 	if _, ok := gnmi.GetRequest_DataType_name[int32(req.GetType())]; !ok {
 		return nil, status.Errorf(codes.InvalidArgument, "unknown type %d of data", req.GetType())
 	}
-	root, now := t.told(), time.Now()
+	if err := t.broken.Load().ungettable(req); err != nil {
+		return nil, err
+	}
+	root, now := t.told(), t.clock(time.Now())
 	out := &gnmi.GetResponse{}
 	for _, p := range req.GetPath() {
 		n, err := t.get(root, req, p)
@@ -48,6 +51,11 @@ func (t *Target) get(root *node, req *gnmi.GetRequest, p *gnmi.Path) (*gnmi.Noti
 	patterns, err := t.schema.patterns(full)
 	if err != nil {
 		return nil, readError(err)
+	}
+	for _, pattern := range patterns {
+		if err := t.broken.Load().unreadable(pattern); err != nil {
+			return nil, err
+		}
 	}
 	out := &gnmi.Notification{Prefix: responsePrefix(req.GetPrefix(), p)}
 	v := valuer{encoding: req.GetEncoding(), shown: t.shown}

@@ -26,7 +26,10 @@ func (t *Target) Set(ctx context.Context, req *gnmi.SetRequest) (*gnmi.SetRespon
 		return nil, err
 	}
 	t.log().DebugContext(ctx, "set", "device", t.config.Name, "changed", changed)
-	return setResponse(req, time.Now()), nil
+	if err := t.unanswered(ctx); err != nil {
+		return nil, err
+	}
+	return setResponse(req, t.clock(time.Now())), nil
 }
 
 // setResponse answers one result per operation, in the order of the request's
@@ -71,30 +74,63 @@ func refuseExtensions(exts []*gnmi_ext.Extension) error {
 }
 
 // transact is the tree after all operations of the request, or the error of the
-// first that fails. It changes nothing that exists.
+// first that fails; with the fault NonAtomic, both. It changes nothing that exists.
 func (t *Target) transact(root *node, req *gnmi.SetRequest) (*node, error) {
 	b := t.broken.Load()
+	if err := b.locked(); err != nil {
+		return nil, err
+	}
 	tx := transaction{target: t, broken: b, root: b.asWritten(root)}
+	failed := tx.run(req)
+	if failed != nil && !b.NonAtomic {
+		return nil, failed
+	}
+	after := share(root, b.asKept(tx.root))
+	if after == root {
+		return root, failed
+	}
+	if err := t.refused(root, after); err != nil {
+		return nil, err
+	}
+	after, err := t.bend(b, root, after)
+	if err != nil {
+		return nil, err
+	}
+	return after, failed
+}
+
+// run does the operations in their order, up to the first that fails.
+func (tx *transaction) run(req *gnmi.SetRequest) error {
 	for _, p := range req.GetDelete() {
-		if err := tx.delete(req.GetPrefix(), p); err != nil {
-			return nil, err
+		if err := tx.step(func() error { return tx.delete(req.GetPrefix(), p) }); err != nil {
+			return err
 		}
 	}
 	for _, u := range req.GetReplace() {
-		if err := tx.write(req.GetPrefix(), u, true); err != nil {
-			return nil, err
+		if err := tx.step(func() error { return tx.write(req.GetPrefix(), u, true) }); err != nil {
+			return err
 		}
 	}
 	for _, u := range req.GetUpdate() {
-		if err := tx.write(req.GetPrefix(), u, false); err != nil {
-			return nil, err
+		if err := tx.step(func() error { return tx.write(req.GetPrefix(), u, false) }); err != nil {
+			return err
 		}
 	}
-	after := share(root, b.asKept(tx.root))
-	if err := t.refused(root, after); err != nil || after == root {
-		return after, err
+	return nil
+}
+
+// step does one operation. Where a Set is not atomic, what it changed is judged at
+// once, by itself.
+func (tx *transaction) step(op func() error) error {
+	before := tx.root
+	err := op()
+	if err == nil && tx.broken.NonAtomic {
+		err = tx.target.refused(before, tx.root)
 	}
-	return t.bend(b, root, after)
+	if err != nil {
+		tx.root = before
+	}
+	return err
 }
 
 type transaction struct {

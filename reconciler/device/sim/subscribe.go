@@ -14,10 +14,11 @@ import (
 )
 
 const (
-	minSample  = 100 * time.Millisecond // the lowest sample interval (gNMI 3.5.1.5.2)
-	maxPending = 64                     // past trees kept for a slow stream; more are coalesced
-	maxUpdates = 512                    // updates in one notification (gNMI 3.5.2.1)
-	maxDSCP    = 63                     // six bits (RFC 2474)
+	minSample    = 100 * time.Millisecond // the lowest sample interval (gNMI 3.5.1.5.2)
+	targetSample = 10 * time.Second       // of TARGET_DEFINED, where ON_CHANGE is not to be had
+	maxPending   = 64                     // past trees kept for a slow stream; more are coalesced
+	maxUpdates   = 512                    // updates in one notification (gNMI 3.5.2.1)
+	maxDSCP      = 63                     // six bits (RFC 2474)
 )
 
 type subscribeServer = grpc.BidiStreamingServer[gnmi.SubscribeRequest, gnmi.SubscribeResponse]
@@ -118,7 +119,14 @@ func (t *Target) watch(l *gnmi.SubscriptionList, sub *gnmi.Subscription) (*watch
 	if l.GetMode() != gnmi.SubscriptionList_STREAM {
 		return w, nil // what triggers updates has a meaning for streams only
 	}
-	return w, w.trigger(sub)
+	if err := w.trigger(sub); err != nil || t.broken.Load().NoOnChange != "refuse" || w.sample > 0 {
+		return w, err
+	}
+	if sub.GetMode() == gnmi.SubscriptionMode_ON_CHANGE {
+		return nil, status.Errorf(codes.InvalidArgument, "%s: ON_CHANGE is not supported", pathText(full))
+	}
+	w.sample = targetSample
+	return w, nil
 }
 
 // trigger reads what makes a stream send (gNMI 3.5.1.5.2).
@@ -216,8 +224,13 @@ func (s *subscription) stream() error {
 	}
 	quit := s.listen()
 	for {
+		news := s.target.awaitNews()
+		if err, end := s.target.broken.Load().ends(); end {
+			return err
+		}
 		timer := s.timer()
 		select {
+		case <-news: // of faults: look at them
 		case err := <-quit:
 			return err
 		case <-s.rpc.Context().Done():
@@ -255,8 +268,15 @@ func (s *subscription) listen() <-chan error {
 // changes sends what changed for the watches that are told at once.
 func (s *subscription) changes(old *node, p pending) error {
 	onChange := slices.DeleteFunc(slices.Clone(s.watches), func(w *watch) bool { return w.sample > 0 })
-	var b batch
+	faults := s.target.broken.Load()
+	if faults.mute() {
+		return nil
+	}
+	b := batch{silent: faults.silent}
 	b.collect(onChange, old, p.root)
+	if len(b.deletes)+len(b.updates) > 0 && faults.loses() {
+		return nil
+	}
 	return s.send(b, p.at, p.coalesced)
 }
 
@@ -275,10 +295,11 @@ func (s *subscription) send(b batch, at time.Time, coalesced uint32) error {
 }
 
 func (s *subscription) notify(deletes []*gnmi.Path, updates []change, at time.Time, coalesced uint32) error {
-	n := &gnmi.Notification{Timestamp: at.UnixNano(), Prefix: s.prefix, Delete: deletes}
+	n := &gnmi.Notification{Timestamp: s.target.clock(at).UnixNano(), Prefix: s.prefix, Delete: deletes}
 	for _, u := range updates {
 		n.Update = append(n.Update, &gnmi.Update{Path: u.path, Val: s.valuer.leaf(u.datum), Duplicates: coalesced})
 	}
+	s.target.broken.Load().malform(n)
 	return s.rpc.Send(&gnmi.SubscribeResponse{Response: &gnmi.SubscribeResponse_Update{Update: n}})
 }
 
@@ -314,7 +335,7 @@ func (s *subscription) timer() <-chan time.Time {
 func (s *subscription) tick(root *node, now time.Time) error {
 	for _, w := range s.watches {
 		beat, sample := due(&w.nextBeat, w.heartbeat, now), due(&w.nextTick, w.sample, now)
-		if !beat && !sample {
+		if !beat && !sample || w.sample == 0 && s.target.broken.Load().mute() {
 			continue
 		}
 		if err := s.sample(w, beat, root, now); err != nil {
@@ -360,7 +381,8 @@ func due(at *time.Time, every time.Duration, now time.Time) bool {
 type batch struct {
 	deletes []*gnmi.Path
 	updates []change
-	full    func() // empties updates when they reach maxUpdates; nil: they are collected
+	silent  [][]step // what is never told of
+	full    func()   // empties updates when they reach maxUpdates; nil: they are collected
 }
 
 type change struct {
@@ -386,12 +408,12 @@ func (b *batch) collect(watches []*watch, old, now *node) {
 	deleted, updated := map[string]bool{}, map[string]bool{}
 	d := differ{
 		deleted: func(path []step) {
-			if p := gnmiPath(path); first(deleted, p) {
+			if p := gnmiPath(path); !b.hushed(path) && first(deleted, p) {
 				b.deletes = append(b.deletes, p)
 			}
 		},
 		updated: func(path []step, d datum) {
-			if p := gnmiPath(path); first(updated, p) {
+			if p := gnmiPath(path); !b.hushed(path) && first(updated, p) {
 				b.updates = append(b.updates, change{p, d})
 			}
 			if b.full != nil && len(b.updates) >= maxUpdates {
@@ -404,6 +426,11 @@ func (b *batch) collect(watches []*watch, old, now *node) {
 			d.along(p, old, now, nil)
 		}
 	}
+}
+
+// hushed: the path is one that is never told of.
+func (b *batch) hushed(path []step) bool {
+	return slices.ContainsFunc(b.silent, func(p []step) bool { return covers(p, path) })
 }
 
 // feed is what a stream has yet to send: trees, oldest first. It never blocks
@@ -451,6 +478,13 @@ func (t *Target) follow() (*node, *feed) {
 	defer t.mu.Unlock()
 	t.feeds[f] = struct{}{}
 	return t.view, f
+}
+
+// awaitNews is closed when the faults change.
+func (t *Target) awaitNews() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.news
 }
 
 func (t *Target) leave(f *feed) {

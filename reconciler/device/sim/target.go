@@ -46,10 +46,13 @@ type Target struct {
 	mu       sync.Mutex // guards what follows, and is never held for long
 	root     *node
 	view     *node // what is told of root: root itself, or with defaults
+	startup  *node // what a reboot goes back to
 	sets     int
 	changing int
 	changed  chan struct{}
 	feeds    map[*feed]struct{}
+	news     chan struct{} // closed when the faults change
+	conns    map[*conn]struct{}
 }
 
 // New makes a target. It fails when Initial is not valid configuration, or Refuse
@@ -64,6 +67,8 @@ func New(c Config) (*Target, error) {
 		root:    &node{schema: s},
 		changed: make(chan struct{}),
 		feeds:   map[*feed]struct{}{},
+		news:    make(chan struct{}),
+		conns:   map[*conn]struct{}{},
 	}
 	b, err := t.compile(c.Faults)
 	if err != nil {
@@ -73,7 +78,7 @@ func New(c Config) (*Target, error) {
 	if err := t.start(); err != nil {
 		return nil, fmt.Errorf("initial configuration: %w", err)
 	}
-	t.view = t.seen(t.root)
+	t.view, t.startup = t.seen(t.root), t.root
 	return t, nil
 }
 
@@ -117,7 +122,7 @@ func (t *Target) Serve(ctx context.Context, l net.Listener) error {
 		<-ctx.Done()
 		srv.Stop()
 	})
-	if err := srv.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) && ctx.Err() == nil {
+	if err := srv.Serve(listener{l, t}); err != nil && !errors.Is(err, grpc.ErrServerStopped) && ctx.Err() == nil {
 		return fmt.Errorf("serve %s: %w", t.config.Name, err)
 	}
 	return nil
@@ -180,20 +185,21 @@ func (t *Target) now() *node {
 }
 
 // commit swaps in what build makes of the tree, and tells all streams. Nothing
-// happens when build fails or returns the tree that it was given.
+// happens when build returns no tree or the one that it was given; a tree beside an
+// error is what a Set that failed left behind.
 func (t *Target) commit(build func(*node) (*node, error)) (changed bool, err error) {
 	t.setting.Lock()
 	defer t.setting.Unlock()
 	old := t.now()
 	root, err := build(old)
 	view := root
-	if err == nil && root != old {
+	if root != nil && root != old {
 		view = t.seen(root) // root and view change under setting only
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.sets++
-	if err != nil || root == old {
+	if root == nil || root == old {
 		return false, err
 	}
 	t.root, t.view = root, view
@@ -201,7 +207,7 @@ func (t *Target) commit(build func(*node) (*node, error)) (changed bool, err err
 	close(t.changed)
 	t.changed = make(chan struct{})
 	t.tell()
-	return true, nil
+	return true, err
 }
 
 // tell lets all streams know of the view. mu is held.
