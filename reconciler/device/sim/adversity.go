@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/openconfig/gnmi/proto/gnmi"
+	"github.com/openconfig/gnmi/proto/gnmi_ext"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -192,6 +193,8 @@ func (t *Target) Reboot() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.cut()
+	t.settle()
+	t.masters = map[string]*gnmi_ext.Uint128{}
 	if t.root == t.startup {
 		return
 	}

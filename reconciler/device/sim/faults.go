@@ -26,6 +26,12 @@ type Faults struct {
 	NonAtomic   bool              `json:"nonAtomic,omitempty"`   // what comes before the operation that fails stays
 	LoseAnswer  string            `json:"loseAnswer,omitempty"`  // a Set is applied, then its RPC hangs ("hang") or all connections break ("cut")
 
+	// What a Set does with extensions: "supported", "ignored" with OK, or as without
+	// the fault "refused" with Unimplemented.
+	Commit      string   `json:"commit,omitempty"`      // commit-confirmed
+	CommitTraps []string `json:"commitTraps,omitempty"` // where it is supported: "second", "any-id", "stuck", "whole-seconds"
+	Arbitration string   `json:"arbitration,omitempty"` // master-arbitration; "no-role": supported for the role that has no name
+
 	// What is told.
 	Secrets  string `json:"secrets,omitempty"`  // "hash": shown hashed; "resalt": with a new salt at each read
 	Rewrite  bool   `json:"rewrite,omitempty"`  // values are shown in other forms that mean the same
@@ -73,6 +79,8 @@ func (f Faults) choices() []choice {
 		{"secrets", f.Secrets, []string{"hash", "resalt"}},
 		{"defaults", f.Defaults, []string{"report", "hide"}},
 		{"lock", f.Lock, slices.Sorted(maps.Keys(lockCodes))},
+		{"commit", f.Commit, []string{"supported", "ignored", "refused"}},
+		{"arbitration", f.Arbitration, []string{"supported", "no-role", "ignored", "refused"}},
 		{"loseAnswer", f.LoseAnswer, []string{"hang", "cut"}},
 		{"getAllOnly", f.GetAllOnly, slices.Sorted(maps.Keys(typeCodes))},
 		{"noOnChange", f.NoOnChange, []string{"refuse", "silent"}},
@@ -84,6 +92,12 @@ func (f Faults) choices() []choice {
 
 // The RPCs that can be slow or hang.
 var rpcs = []string{"get", "set", "subscribe"}
+
+// The ways in which a server was found to misread commit-confirmed: it takes a
+// second commit while one is pending, and forgets what the first began with; it asks
+// for no id; it takes a commit that failed for pending; it reads durations in whole
+// seconds, and none as its default.
+var commitTraps = []string{"second", "any-id", "stuck", "whole-seconds"}
 
 type choice struct {
 	fault, word string
@@ -129,6 +143,9 @@ func (f Faults) check() error {
 	all := f.choices()
 	for _, rpc := range f.Hang {
 		all = append(all, choice{"hang", rpc, rpcs})
+	}
+	for _, trap := range f.CommitTraps {
+		all = append(all, choice{"commitTraps", trap, commitTraps})
 	}
 	for rpc, d := range f.Delay {
 		all = append(all, choice{"delay", rpc, rpcs})

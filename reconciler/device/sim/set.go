@@ -14,13 +14,19 @@ import (
 
 // Set applies a SetRequest as one transaction (gNMI 3.4).
 func (t *Target) Set(ctx context.Context, req *gnmi.SetRequest) (*gnmi.SetResponse, error) {
-	if err := refuseExtensions(req.GetExtension()); err != nil {
+	b := t.broken.Load()
+	if err := refuseExtensions(b.strange(req.GetExtension())); err != nil {
 		return nil, err
 	}
 	if len(req.GetUnionReplace()) > 0 {
 		return nil, status.Error(codes.Unimplemented, "union_replace is not supported")
 	}
-	changed, err := t.commit(func(root *node) (*node, error) { return t.transact(root, req) })
+	changed, err := t.commit(func(root *node) (*node, error) {
+		if err := t.arbitrate(b, req); err != nil {
+			return nil, err
+		}
+		return t.confirmed(b, root, req)
+	})
 	if err != nil {
 		t.log().InfoContext(ctx, "set refused", "device", t.config.Name, "code", status.Code(err).String())
 		return nil, err

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/openconfig/gnmi/proto/gnmi"
+	"github.com/openconfig/gnmi/proto/gnmi_ext"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
@@ -41,7 +42,9 @@ type Target struct {
 	broken atomic.Pointer[broken] // never nil
 	salts  salts
 
-	setting sync.Mutex // held by the one Set that is being computed
+	setting sync.Mutex // held by the one Set that is being computed, and guards what follows
+	pending *tentative
+	masters map[string]*gnmi_ext.Uint128 // the highest election id by role
 
 	mu       sync.Mutex // guards what follows, and is never held for long
 	root     *node
@@ -67,6 +70,7 @@ func New(c Config) (*Target, error) {
 		root:    &node{schema: s},
 		changed: make(chan struct{}),
 		feeds:   map[*feed]struct{}{},
+		masters: map[string]*gnmi_ext.Uint128{},
 		news:    make(chan struct{}),
 		conns:   map[*conn]struct{}{},
 	}
@@ -192,22 +196,31 @@ func (t *Target) commit(build func(*node) (*node, error)) (changed bool, err err
 	defer t.setting.Unlock()
 	old := t.now()
 	root, err := build(old)
-	view := root
-	if root != nil && root != old {
-		view = t.seen(root) // root and view change under setting only
+	changed = root != nil && root != old
+	t.mu.Lock()
+	t.sets++
+	if changed {
+		t.changing++
 	}
+	t.mu.Unlock()
+	if changed {
+		t.install(root)
+	}
+	return changed, err
+}
+
+// install makes a tree the one that is held, and tells all streams. setting is held.
+func (t *Target) install(root *node) {
+	view := t.seen(root) // root and view change under setting only
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.sets++
-	if root == nil || root == old {
-		return false, err
+	if root == t.root {
+		return
 	}
 	t.root, t.view = root, view
-	t.changing++
 	close(t.changed)
 	t.changed = make(chan struct{})
 	t.tell()
-	return true, err
 }
 
 // tell lets all streams know of the view. mu is held.
