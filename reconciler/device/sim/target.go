@@ -152,6 +152,9 @@ func (t *Target) server() *grpc.Server {
 	return grpc.NewServer(opts...)
 }
 
+// Name is Config.Name.
+func (t *Target) Name() string { return t.config.Name }
+
 // Config is the configuration that was set, without defaults, as RFC 7951 JSON.
 func (t *Target) Config() []byte {
 	e := encoder{}
