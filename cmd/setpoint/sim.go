@@ -26,7 +26,7 @@ type simulating struct {
 	host, dir          string
 	port               int
 	username, password string
-	initial            string
+	initial, faults    string
 }
 
 func newSim() *cobra.Command {
@@ -43,7 +43,10 @@ OpenConfig, start empty and keep nothing on disk.
 
 It writes to the folder --dir what reaching them needs: ca.pem, the certificate
 authority that signed theirs; targets.json, their addresses by name; and with
---devices inventory.yaml, a Device document for each, ready for a config repo.`,
+--devices inventory.yaml, a Device document for each, ready for a config repo.
+
+A target behaves as the gNMI specification says, until it is given faults: by
+--faults from the start, by "break" while it runs. docs/sim.md lists them.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			var repo string
@@ -63,7 +66,8 @@ authority that signed theirs; targets.json, their addresses by name; and with
 	c.PersistentFlags().StringVar(&s.username, "username", "admin", "who may log in")
 	c.PersistentFlags().StringVar(&s.password, "password", "admin", "with which password")
 	c.Flags().StringVar(&s.initial, "initial", "", `what each target runs at the start: a file as "setpoint render" prints it`)
-	c.AddCommand(newSimSet(&s))
+	c.Flags().StringVar(&s.faults, "faults", "", "what the targets do wrong: JSON or a file of it, for all or by name (docs/sim.md)")
+	c.AddCommand(newSimSet(&s), newSimBreak(&s), newSimMend(&s), newSimReboot(&s))
 	return c
 }
 
@@ -72,7 +76,26 @@ func (s *simulating) run(ctx context.Context, repo string, out io.Writer) error 
 	if err != nil {
 		return err
 	}
-	return fleet.Wait()
+	return errors.Join(s.attend(ctx, fleet, out), fleet.Wait())
+}
+
+// attend takes orders for the targets until ctx ends. Without a socket they are
+// served all the same.
+func (s *simulating) attend(ctx context.Context, fleet *sim.Fleet, out io.Writer) error {
+	l, err := s.listen()
+	if err != nil {
+		_, err = fmt.Fprintf(out, "no break, mend and reboot: %v\n", err)
+		return err
+	}
+	return administer(ctx, l, named(fleet))
+}
+
+func named(fleet *sim.Fleet) map[string]*sim.Target {
+	targets := map[string]*sim.Target{}
+	for _, t := range fleet.Targets() {
+		targets[t.Name()] = t
+	}
+	return targets
 }
 
 // begin brings the targets up and says where they are.
@@ -180,7 +203,12 @@ func (s *simulating) start(ctx context.Context, p placement) (*sim.Fleet, error)
 			return nil, fmt.Errorf("initial configuration: %w", err)
 		}
 	}
+	faults, err := faultsOf(s.faults, p.names)
+	if err != nil {
+		return nil, err
+	}
 	fleet, err := sim.StartFleet(ctx, sim.FleetConfig{
+		Faults:  func(i int) sim.Faults { return faults[p.names[i]] },
 		Devices: len(p.names), Name: func(i int) string { return p.names[i] }, Addr: func(i int) string { return p.addrs[i] },
 		Initial: func(int) []byte { return initial }, TLS: config, Username: s.username, Password: s.password,
 	})
