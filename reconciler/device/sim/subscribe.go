@@ -268,13 +268,12 @@ func (s *subscription) listen() <-chan error {
 // changes sends what changed for the watches that are told at once.
 func (s *subscription) changes(old *node, p pending) error {
 	onChange := slices.DeleteFunc(slices.Clone(s.watches), func(w *watch) bool { return w.sample > 0 })
-	faults := s.target.broken.Load()
-	if faults.mute() {
+	if p.faults.mute() {
 		return nil
 	}
-	b := batch{silent: faults.silent}
+	b := batch{silent: p.faults.silent}
 	b.collect(onChange, old, p.root)
-	if len(b.deletes)+len(b.updates) > 0 && faults.loses() {
+	if len(b.deletes)+len(b.updates) > 0 && p.faults.loses() {
 		return nil
 	}
 	return s.send(b, p.at, p.coalesced)
@@ -445,18 +444,20 @@ type feed struct {
 type pending struct {
 	root      *node
 	at        time.Time
-	coalesced uint32 // trees that were left out before this one
+	coalesced uint32  // trees that were left out before this one
+	faults    *broken // those at that time
 }
 
 // push appends a tree; with too many waiting it takes the place of the last.
-func (f *feed) push(root *node, at time.Time) {
+func (f *feed) push(p pending) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if n := len(f.pending); n >= maxPending {
-		f.pending[n-1] = pending{root, at, f.pending[n-1].coalesced + 1}
+		p.coalesced = f.pending[n-1].coalesced + 1
+		f.pending[n-1] = p
 		return
 	}
-	f.pending = append(f.pending, pending{root, at, 0})
+	f.pending = append(f.pending, p)
 	select {
 	case f.ready <- struct{}{}:
 	default:

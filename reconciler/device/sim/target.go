@@ -228,9 +228,9 @@ func (t *Target) install(root *node) {
 
 // tell lets all streams know of the view. mu is held.
 func (t *Target) tell() {
-	at := time.Now()
+	p := pending{root: t.view, at: time.Now(), faults: t.broken.Load()}
 	for f := range t.feeds {
-		f.push(t.view, at)
+		f.push(p)
 	}
 }
 
