@@ -99,7 +99,8 @@ type Intended struct {
 // Manifest is a rendered commit. Devices are sorted by name. The same tree gives
 // the same bytes, so a manifest names no commit and no time.
 type Manifest struct {
-	Devices []Intended `json:"devices"`
+	Devices  []Intended `json:"devices"`
+	Warnings []Mistake  `json:"warnings,omitempty"` // what the repo's policies warn of
 }
 
 // Code names a rule that intent may break: a stable word, explained in

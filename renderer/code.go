@@ -116,6 +116,16 @@ const (
 	codeKindDepth   models.Code = "kind-depth"
 	codeKindLimits  models.Code = "kind-limits"
 
+	// Policies.
+	codePolicy       models.Code = "policy"
+	codePolicyFolder models.Code = "policy-folder"
+	codePolicySyntax models.Code = "policy-syntax"
+	codePolicyShape  models.Code = "policy-shape"
+	codePolicyPath   models.Code = "policy-path"
+	codePolicyFailed models.Code = "policy-failed"
+	codePolicyResult models.Code = "policy-result"
+	codePolicyLimit  models.Code = "policy-limit"
+
 	// The end of a long list.
 	codeMore models.Code = "more"
 )
@@ -221,6 +231,15 @@ var codes = map[models.Code]string{
 	codeKindMemory:  "a kind needed more memory than it may have",
 	codeKindDepth:   "a kind calls itself too deep",
 	codeKindLimits:  "a kind was given up: it ran into limits too often",
+
+	codePolicy:       "the config is not what a policy of the repo asks for",
+	codePolicyFolder: "a policy lies where policies are not read from",
+	codePolicySyntax: "a policy's file is not CUE of package policies, or contradicts itself",
+	codePolicyShape:  "a definition is not what a policy has to be",
+	codePolicyPath:   "a path of a policy leads to no leaf",
+	codePolicyFailed: "a policy gives no list of violations",
+	codePolicyResult: "a violation does not say what it is about",
+	codePolicyLimit:  "a policy needed more than it may have",
 
 	codeMore: "there are more mistakes than are reported",
 }

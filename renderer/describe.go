@@ -25,6 +25,14 @@ type definition struct {
 	Has       []string               `json:",omitempty"` // and those that CUE finds; none where the program has faults
 	Members   map[string][]KindField `json:",omitempty"` // what is below Written, but not below the output
 	Sees      view                   // what it looks at of a device, should it be a kind
+	Fields    []fieldAt              `json:",omitempty"` // what stands in its text
+	Declares  map[string][]string    `json:",omitempty"` // the fields within each of Parts; "..." is among them where there may be others
+}
+
+// fieldAt is a field with its place.
+type fieldAt struct {
+	Name string
+	At   position
 }
 
 // step is what a slow description is at.
@@ -275,6 +283,10 @@ func (d *definition) read(shelf map[string]ast.Expr, q *question) {
 	for _, part := range q.Parts {
 		if f := fieldOf(def, part); f != nil {
 			d.Written = append(d.Written, part)
+			if d.Declares == nil {
+				d.Declares = make(map[string][]string)
+			}
+			d.Declares[part] = labels(f.Value)
 			if d.Members == nil {
 				d.Members = make(map[string][]KindField)
 			}
@@ -284,4 +296,31 @@ func (d *definition) read(shelf map[string]ast.Expr, q *question) {
 	if fieldOf(def, q.Output) != nil {
 		d.Written = append(d.Written, q.Output)
 	}
+	if s, ok := def.(*ast.StructLit); ok {
+		for _, elt := range s.Elts {
+			if at := positionOf(elt.Pos()); label(elt) != "" && at != nil {
+				d.Fields = append(d.Fields, fieldAt{label(elt), *at})
+			}
+		}
+	}
+}
+
+// labels are the names of a struct's fields, and "..." for what else it may have.
+func labels(e ast.Expr) []string {
+	s, ok := e.(*ast.StructLit)
+	if !ok {
+		return []string{"..."}
+	}
+	out := []string{}
+	for _, elt := range s.Elts {
+		name := label(elt)
+		if _, comment := elt.(*ast.CommentGroup); comment {
+			continue
+		}
+		if name == "" {
+			name = "..."
+		}
+		out = append(out, name)
+	}
+	return out
 }

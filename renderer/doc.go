@@ -5,13 +5,14 @@
 // # What it reads
 //
 // Any *.yaml or *.yml file, in any folder, with one or more documents each, and
-// the repo's own kinds in kinds/*.cue, which add to or override the library's. Hidden files and folders are skipped, and
+// the repo's own kinds in kinds/*.cue, which add to or override the library's, and its
+// policies in policies/*.cue. Hidden files and folders are skipped, and
 // what .setpointignore at the root lists, in the manner of gitignore(5). A symbolic
 // link is a mistake. A document is a Device, a Group, a Link, a Tenant, a Platform, a
 // Rollout, a DriftPolicy, an AlertPolicy or of a kind. Decoding is strict: an unknown field, kind, device or key, a
 // name, key or address given twice, a selector that matches nothing is a mistake at
 // its place, with a near name. What the format has and this version does not act on
-// (policies, decommission) is refused, never passed over; a Rollout is checked, and a
+// (decommission) is refused, never passed over; a Rollout is checked, and a
 // note says that it is not acted upon.
 //
 // # How a device's config comes about
@@ -79,6 +80,21 @@
 // what such a document brings forth lies under the interfaces granted on that device,
 // or under the granted paths. That is looked at in the result, leaf by leaf: no kind,
 // and no name of a field, is trusted (see confinement).
+//
+// # Policies
+//
+// A policy is a definition in CUE with violations, a list of {device, path, message}.
+// It is evaluated once over each device that its for means, or once over the network,
+// by the leaves of the paths that it declares: what it sees is device or network with
+// a list of leaves by each name in paths, {device, path, keys, value}, and beside
+// these what a kind sees of a device, or the network's devices and links. It never
+// sees a whole config, so that the work is bounded and a change elsewhere in a config
+// asks nothing anew. What it finds is told at the line that set the value; mode says
+// whether it denies (a mistake, the default) or warns (Result.Warnings).
+//
+// Policies are read whatever else is wrong, and judge only what rendered without a
+// mistake: all devices or nothing. They change no config. A verdict is kept by the
+// sum of the policies' text and what was looked at.
 //
 // # Mistakes
 //

@@ -36,6 +36,7 @@ type source struct {
 type sources struct {
 	yaml  []source // *.yaml, *.yml anywhere, by name
 	kinds []source // kinds/*.cue, by name
+	rules []source // policies/*.cue, by name
 
 	folders  []string // all that were walked
 	strayCUE []string // CUE files that lie elsewhere
@@ -116,6 +117,7 @@ func gather(ctx context.Context, tree fs.FS, kept *shelf[fileID, *parsed], l *le
 	byName := func(a, b source) int { return strings.Compare(a.name, b.name) }
 	slices.SortFunc(s.yaml, byName)
 	slices.SortFunc(s.kinds, byName)
+	slices.SortFunc(s.rules, byName)
 	return s, nil
 }
 
@@ -161,9 +163,10 @@ func (s *sources) place(name string, l *ledger) *[]source {
 		return &s.kinds
 	case ext == ".cue" && strings.HasPrefix(name, "kinds/"):
 		l.at(place{file: name}, codeKindFolder, "is in a subfolder: kinds are read from kinds/*.cue alone")
+	case ext == ".cue" && dir == "policies":
+		return &s.rules
 	case ext == ".cue" && strings.HasPrefix(name, "policies/"):
-		// Passing over a policy in silence would be worse than having none.
-		l.at(place{file: name}, codeUnsupported, "policies are not supported by this version yet")
+		l.at(place{file: name}, codePolicyFolder, "is in a subfolder: policies are read from policies/*.cue alone")
 	}
 	return nil
 }

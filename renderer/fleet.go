@@ -39,6 +39,7 @@ type fleet struct {
 	groupFiles map[string]bool
 
 	files     []*parsed
+	ruleFiles []source
 	notes     []mistake // what is not wrong, and worth a word
 	tenants   []*tenant
 	residents map[*requestDoc]*tenant // whose request it is; without an entry, the network's

@@ -192,6 +192,9 @@ func text(t testing.TB, r *renderer.Result) string {
 	for _, m := range r.Mistakes {
 		b.WriteString(line(m) + "\n")
 	}
+	for _, w := range r.Warnings {
+		b.WriteString("warning: " + line(w) + "\n")
+	}
 	for _, n := range r.Notes {
 		b.WriteString("note: " + line(n) + "\n")
 	}

@@ -35,6 +35,11 @@ type Renderer struct {
 	groups  shelf[*groupDoc, *built] // without references
 	pieces  shelf[sum, *tree.Tree]   // of a device's fragments, those without a mistake
 	devices shelf[sum, *outcome]
+
+	rules     *rules // of the last tree
+	misruled  []mistake
+	verdicts  shelf[sum, *verdict]
+	projected shelf[sum, *projected] // leaves that policies over the network look at; turned by judging
 }
 
 // outcome is what is kept of a device that rendered without a mistake. It is kept
@@ -87,11 +92,20 @@ func (r *Renderer) Render(ctx context.Context, repo fs.FS) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	rules, err := r.loadRules(ctx, f.schema, f.ruleFiles, l)
+	if err != nil {
+		return nil, err
+	}
 	devices, mistakes, err := f.render(ctx)
 	if err != nil {
 		return nil, err
 	}
-	res := &Result{Mistakes: settle(append(l.list, mistakes...)), Files: len(f.files) + len(f.kinds.files), Fresh: int(f.fresh.Load()), Notes: settle(f.notes)}
+	l.list = append(l.list, mistakes...)
+	warned, err := f.judge(ctx, rules, devices, l)
+	if err != nil {
+		return nil, err
+	}
+	res := &Result{Mistakes: settle(l.list), Warnings: settle(warned), Files: len(f.files) + len(f.kinds.files) + len(f.ruleFiles), Fresh: int(f.fresh.Load()), Notes: settle(f.notes)}
 	if len(res.Mistakes) == 0 {
 		res.Devices = devices
 	}
@@ -111,6 +125,7 @@ func (r *Renderer) survey(ctx context.Context, repo fs.FS, l *ledger) (*fleet, e
 	r.groups.turn()
 	r.pieces.turn()
 	r.devices.turn()
+	r.verdicts.turn()
 	src, err := gather(ctx, repo, &r.files, l)
 	if err != nil {
 		return nil, err
@@ -124,6 +139,7 @@ func (r *Renderer) survey(ctx context.Context, repo fs.FS, l *ledger) (*fleet, e
 	if err != nil {
 		return nil, err
 	}
+	f.ruleFiles = src.rules
 	f.tenancy(d, src)
 	assemble(d, f)
 	f.fragments(d)

@@ -25,6 +25,17 @@ func template(t testing.TB) fstest.MapFS {
 	t.Helper()
 	repo := fstest.MapFS{
 		"kinds/access.cue": {Data: []byte(strings.ReplaceAll(portsKind, "#PortRun", "#Access"))},
+		"policies/extra.cue": {Data: []byte(`package policies
+
+// Banners name the site.
+#Banners: {
+	mode: "warn"
+	for: selector: "role=leaf"
+	paths: banners: "/system/config/motd-banner"
+	device: banners: [...]
+	violations: [for b in device.banners if b.value =~ "lon1" {path: b.path, message: b.value}]
+}
+`)},
 		"extra/ports.yaml": {Data: []byte(`apiVersion: setpoint/v1
 kind: Access
 metadata: {name: access}

@@ -234,7 +234,7 @@ func (f *fleet) tenancy(d *decoder, src *sources) {
 		if dir, t := above(file); t != nil {
 			d.add(mistake{
 				at: place{file: file}, code: codeTenantKind, msg: fmt.Sprintf("CUE is the network's own: it may not lie in %s, the folder of %s", dir, t.name),
-				hint: "kinds are read from kinds/*.cue",
+				hint: "kinds are read from kinds/*.cue, policies from policies/*.cue",
 			})
 		}
 	}

@@ -24,8 +24,8 @@ func newValidate() *cobra.Command {
 		Long: `validate renders the config repo in DIR (default: the current folder) as it lies
 on disk, or at a git revision, and reports every mistake at its line.
 
-It contacts nothing. It exits with 0 when clean, 1 with mistakes, 2 when it could
-not run.`,
+It contacts nothing. It exits with 0 when clean, also with warnings of policies, 1
+with mistakes, 2 when it could not run.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if output != "text" && output != "json" {
@@ -104,13 +104,15 @@ func writeVerdict(w io.Writer, res *renderer.Result, output string) error {
 			Devices  int              `json:"devices"`
 			Files    int              `json:"files"`
 			Mistakes []models.Mistake `json:"mistakes"`
+			Warnings []models.Mistake `json:"warnings,omitempty"`
 			Notes    []models.Mistake `json:"notes,omitempty"`
-		}{len(res.Devices), res.Files, append([]models.Mistake{}, res.Mistakes...), res.Notes}
+		}{len(res.Devices), res.Files, append([]models.Mistake{}, res.Mistakes...), res.Warnings, res.Notes}
 		if err := printJSON(w, v); err != nil {
 			return err
 		}
 	} else {
 		writeNotes(w, res.Notes)
+		writeWarnings(w, res.Warnings)
 		writeMistakes(w, res.Mistakes)
 	}
 	switch {
@@ -119,7 +121,11 @@ func writeVerdict(w io.Writer, res *renderer.Result, output string) error {
 	case output == "json":
 		return nil
 	}
-	_, err := fmt.Fprintf(w, "%s: %s, %s, no mistakes\n", newTerm(w).green("ok"), count(len(res.Devices), "device"), count(res.Files, "file"))
+	warned := ""
+	if n := len(res.Warnings); n > 0 {
+		warned = ", " + count(n, "warning")
+	}
+	_, err := fmt.Fprintf(w, "%s: %s, %s, no mistakes%s\n", newTerm(w).green("ok"), count(len(res.Devices), "device"), count(res.Files, "file"), warned)
 	return err
 }
 
@@ -128,6 +134,17 @@ func writeNotes(w io.Writer, notes []models.Mistake) {
 	t := newTerm(w)
 	for _, n := range notes {
 		fmt.Fprintf(w, "%s %s %s\n", t.bold(place(n)), t.yellow("note:"), n.Message)
+	}
+}
+
+// writeWarnings says what policies warn of.
+func writeWarnings(w io.Writer, ms []models.Mistake) {
+	t := newTerm(w)
+	for _, m := range ms {
+		fmt.Fprintf(w, "%s %s %s %s\n", t.bold(place(m)), t.yellow("warning:"), text(m), t.dim("["+string(m.Code)+"]"))
+		if m.Hint != "" {
+			fmt.Fprintf(w, "  %s %s\n", t.dim("hint:"), m.Hint)
+		}
 	}
 }
 

@@ -181,7 +181,7 @@ func (s *Stage) mistakes(ctx context.Context, row models.Render, ms []models.Mis
 // Manifest returns the manifest's bytes and the configs that it names, in its
 // order. The same result gives the same bytes.
 func Manifest(res *renderer.Result) (manifest []byte, configs [][]byte, err error) {
-	m := models.Manifest{Devices: make([]models.Intended, 0, len(res.Devices))}
+	m := models.Manifest{Devices: make([]models.Intended, 0, len(res.Devices)), Warnings: res.Warnings}
 	for _, d := range res.Devices {
 		m.Devices = append(m.Devices, models.Intended{Device: d.Device, Config: d.Hash})
 		configs = append(configs, d.Config)
