@@ -15,6 +15,7 @@ import (
 
 func TestWhatAChangeAffectsIsExact(t *testing.T) {
 	base := template(t)
+	delete(base, "policies/links.cue") // some of these take a link's ends apart
 	before := render(t, base)
 	names := func(n ...models.DeviceName) []models.DeviceName { return n }
 	for _, c := range []struct {

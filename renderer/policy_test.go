@@ -51,7 +51,7 @@ inventory/links.yaml:7: policy LinkSubnets: 10.1.0.0/31 has no neighbor of its s
 `},
 		{"a trunk's range", "extra/device.yaml", "- {name: Ethernet30,", "- {name: Ethernet31, config: {type: ethernetCsmacd}, ethernet: {switched-vlan: {config: {interface-mode: TRUNK, trunk-vlans: [\"19..20\"]}}}}\n        - {name: Ethernet30,", `extra/device.yaml:11: policy PortVLANsExist: VLAN 19 is not on the device (on leaf09) [policy]
 `},
-		{"a member's VLANs", "extra/device.yaml", "- {name: Ethernet30,", "- {name: Ethernet20, config: {type: ethernetCsmacd}}\n        - {name: Port-Channel1, config: {type: ieee8023adLag}}\n        - {name: Ethernet1, ethernet: {config: {aggregate-id: Port-Channel1}}}\n        - {name: Ethernet30,", `tenants/tenant-a.yaml:6: policy MembersHaveNoVLANs: the port is a member of Port-Channel1: give the VLANs to that (on leaf09) [policy]
+		{"a member's VLANs", "extra/device.yaml", "- {name: Ethernet30,", "- {name: Ethernet20, config: {type: ethernetCsmacd}}\n        - {name: Port-Channel1, config: {type: ieee8023adLag}}\n        - {name: Ethernet1, ethernet: {config: {aggregate-id: Port-Channel1}}}\n        - {name: Ethernet30,", `tenants/tenant-a/servers.yaml:6: policy MembersHaveNoVLANs: the port is a member of Port-Channel1: give the VLANs to that (on leaf09) [policy]
 `},
 	} {
 		r := render(t, swapped(t, template(t), c.file, c.from, c.to))

@@ -95,6 +95,7 @@ spec:
 	if err != nil {
 		t.Fatal(err)
 	}
+	delete(repo, "tenants/tenants.yaml") // its tenants ask on all leaves, and are granted ports by name
 	return repo
 }
 
@@ -255,7 +256,9 @@ func TestOnlyWhatAChangeTouchesIsRenderedAnew(t *testing.T) {
 		{"what is managed", "inventory/groups.yaml", "/acl]", "/acl, /lldp]", 7},
 		{"a kind that all have", "fabric/system.yaml", "lon1.example.com", "lon2.example.com", 7},
 	} {
-		if got := again(t, template(t), c.file, c.from, c.to); got != c.fresh {
+		repo := template(t)
+		delete(repo, "policies/links.cue") // some of these take a link's ends apart
+		if got := again(t, repo, c.file, c.from, c.to); got != c.fresh {
 			t.Errorf("%s: %d devices rendered anew, want %d", c.what, got, c.fresh)
 		}
 	}
