@@ -49,7 +49,10 @@
 // several at once, and mends it; a target without faults is what is described here.
 // What a fault does to a Set happens to the tree before it is committed (bend.go);
 // what it does to a value's form happens as it is written out (show.go), so that
-// streams go on to compare what is really held.
+// streams go on to compare what is really held. How an RPC or a stream is spoilt is
+// in adversity.go, what is made of the two extensions in extension.go. The rule for
+// changes: those of one Set are told, or kept, by the faults that held when it was
+// committed. docs/sim.md lists all faults, and where each was seen.
 //
 // # Promises
 //
@@ -59,7 +62,7 @@
 //   - A value that YANG refuses is refused: unknown nodes, types, ranges, lengths,
 //     patterns, keys, duplicates. Leafrefs, must, when and mandatory are not
 //     checked, as OpenConfig does not ask it of devices.
-//   - What is not supported says so: Unimplemented for union_replace, for the
+//   - What is not supported says so, on a target without faults: Unimplemented for union_replace, for the
 //     commit-confirmed, master-arbitration, history and depth extensions, for
 //     use_models, origins other than openconfig, and encodings that are not offered.
 //     No request is answered with OK and ignored, but for the qos marking, and for
@@ -72,5 +75,6 @@
 //
 // It shares no code with models/tree and reconciler/plan: what they get wrong
 // must not be right here by the same mistake. It writes no file but a CA's, and
-// keeps nothing over a restart of the process.
+// keeps nothing over a restart of the process; over a reboot, only what SaveStartup
+// was told to.
 package sim

@@ -163,7 +163,7 @@ func (t *Target) Config() []byte {
 }
 
 // Sets counts the SetRequests since the start, also those that were refused, but
-// not those with a wrong password.
+// not those with a wrong password, and not those that the fault Hang keeps.
 func (t *Target) Sets() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
