@@ -43,26 +43,12 @@ type KindField struct {
 // The error is one of reading the repo, of the Evaluator, or ctx's.
 func (r *Renderer) Kinds(ctx context.Context, repo fs.FS) ([]Kind, []models.Mistake, error) {
 	l := &ledger{}
-	var own []source
-	if repo != nil {
-		src, err := gather(ctx, kindsOnly{repo}, new(shelf[fileID, *parsed]), l)
-		if err != nil {
-			return nil, nil, err
-		}
-		own = src.kinds
-	}
-	k, err := r.compile(ctx, own, l)
+	k, err := r.known(ctx, repo, l)
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(k.described) == 0 { // none of the repo's own, or none that can be read
-		k.program = libraryProgram()
-		if err := k.describe(ctx, l); err != nil {
-			return nil, nil, err
-		}
-	}
 	text := make(map[string][]byte)
-	for _, f := range append(libraryFiles(), own...) {
+	for _, f := range append(libraryFiles(), k.files...) {
 		text[f.name] = f.data
 	}
 	out := make([]Kind, 0, len(k.described))
@@ -84,6 +70,27 @@ func (r *Renderer) Kinds(ctx context.Context, repo fs.FS) ([]Kind, []models.Mist
 	}
 	slices.SortFunc(out, func(a, b Kind) int { return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)) })
 	return out, settle(l.list), nil
+}
+
+// known are the kinds of a repo, described.
+func (r *Renderer) known(ctx context.Context, repo fs.FS, l *ledger) (*kinds, error) {
+	var own []source
+	if repo != nil {
+		src, err := gather(ctx, kindsOnly{repo}, new(shelf[fileID, *parsed]), l)
+		if err != nil {
+			return nil, err
+		}
+		own = src.kinds
+	}
+	k, err := r.compile(ctx, own, l)
+	if err != nil {
+		return nil, err
+	}
+	if len(k.described) == 0 { // none of the repo's own, or none that can be read
+		k.program = libraryProgram()
+		err = k.describe(ctx, l)
+	}
+	return k, err
 }
 
 // kindsOnly is a repo without what is neither the folder kinds nor says what to

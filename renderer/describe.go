@@ -24,6 +24,8 @@ type definition struct {
 	Written   []string               `json:",omitempty"` // those of the fields asked after that are in its text
 	Has       []string               `json:",omitempty"` // and those that CUE finds; none where the program has faults
 	Members   map[string][]KindField `json:",omitempty"` // what is below Written, but not below the output
+	Shape     json.RawMessage        `json:",omitempty"` // JSON Schema of the field that is asked for
+	Needed    bool                   `json:",omitempty"` // and whether a document must give it
 	Sees      view                   // what it looks at of a device, should it be a kind
 	Fields    []fieldAt              `json:",omitempty"` // what stands in its text
 	Declares  map[string][]string    `json:",omitempty"` // the fields within each of Parts; "..." is among them where there may be others
@@ -97,9 +99,15 @@ func (s *programSource) describe(q *question, told func(string)) *answer {
 	}
 	a.Complaints = append(a.Complaints, helpers.changed(own, library)...)
 	list := make([]definition, 0, len(found))
+	look := &shaper{shelf: shelf, unclear: unclear(library, own)}
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		d := found[name]
 		d.read(shelf, q)
+		if q.Shape != "" {
+			v := look.part(name, q.Shape)
+			d.Shape, _ = json.Marshal(v.schema) // of what JSON has
+			d.Needed = v.needed
+		}
 		list = append(list, *d)
 	}
 	if len(a.Complaints) == 0 {
@@ -321,6 +329,33 @@ func labels(e ast.Expr) []string {
 			name = "..."
 		}
 		out = append(out, name)
+	}
+	return out
+}
+
+// unclear are the names of files' tops that one text does not settle: definitions
+// that a program's own files write twice, and all that is no definition.
+func unclear(library, own []*ast.File) map[string]bool {
+	out, mine := make(map[string]bool), make(map[string]bool)
+	for _, f := range slices.Concat(library, own) {
+		for _, decl := range f.Decls {
+			name := label(decl)
+			if let, ok := decl.(*ast.LetClause); ok {
+				name = let.Ident.Name
+			}
+			if !strings.HasPrefix(name, "#") {
+				out[name] = true
+			}
+		}
+		for spec := range f.ImportSpecs() {
+			out[importName(spec)] = true
+		}
+	}
+	for _, f := range own {
+		for _, name := range declared(f) {
+			out["#"+name] = out["#"+name] || mine[name]
+			mine[name] = true
+		}
 	}
 	return out
 }

@@ -229,3 +229,32 @@ func renderFragment(t testing.TB, r *Renderer, fragment string) (config string, 
 	}
 	return string(res.Devices[0].Config), true
 }
+
+// FuzzCommonPattern: a pattern that editors are given takes what the kind's takes.
+func FuzzCommonPattern(f *testing.F) {
+	for _, s := range [][2]string{
+		{`^\S{1,64}$`, "a b"},
+		{`^[^\[\]\s,]+(\[(0|[1-9][0-9]{0,2})\])?$`, "Ethernet[1]"},
+		{`^.{1,200}$`, "x\n"},
+		{`^secret://[^/\s]+/\S+$`, "secret://a/b"},
+		{`[]a]\-{`, "]-{"},
+		{`(?i)a[[:alpha:]]\pL`, "Abc"},
+		{`[^a-z\d-]`, "-"},
+	} {
+		f.Add(s[0], s[1])
+	}
+	f.Fuzz(func(t *testing.T, pattern, text string) {
+		re, err := regexp.Compile(pattern)
+		if err != nil {
+			return
+		}
+		common, ok := commonPattern(pattern)
+		if !ok {
+			return
+		}
+		again, err := regexp.Compile(common)
+		if err != nil || re.MatchString(text) != again.MatchString(text) {
+			t.Errorf("%q became %q: %v", pattern, common, err)
+		}
+	})
+}

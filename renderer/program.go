@@ -96,6 +96,7 @@ type question struct {
 	Output     string  `json:",omitempty"` // the field that is asked for; inputs and output must be concrete
 
 	Parts []string `json:",omitempty"` // describing: the fields that are asked after
+	Shape string   `json:",omitempty"` // describing: the field whose JSON Schema is wanted
 	Slow  bool     `json:",omitempty"` // describing: own definitions one by one, each told as a step
 }
 

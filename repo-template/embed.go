@@ -9,5 +9,5 @@ import "embed"
 
 // Files are the repo's files, at the paths they are written to.
 //
-//go:embed README.md inventory fabric policies tenants all:.github all:.gitea .gitlab-ci.yml .editorconfig
+//go:embed README.md inventory fabric policies tenants all:.github all:.gitea .gitlab-ci.yml .editorconfig all:.vscode
 var Files embed.FS

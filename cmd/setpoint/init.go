@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,8 +17,8 @@ func newInit() *cobra.Command {
 		Use:   "init DIR [--devices N]",
 		Short: "write a config repo to begin with",
 		Long: `init writes a config repo into DIR, which is made where it is missing: a fabric of
-two spines and four leaves, and workflow files for GitHub, GitLab and Gitea. DIR has
-to be empty, but for .git.
+two spines and four leaves, workflow files for GitHub, GitLab and Gitea, and a schema
+for editors (see "setpoint schema"). DIR has to be empty, but for .git.
 
 With --devices it is a generated network of so many devices instead, to try how large
 a network behaves: sites of spines and leaves, the same for the same number.`,
@@ -42,6 +43,9 @@ a network behaves: sites of spines and leaves, the same for the same number.`,
 				err = writeFabric(dir, devices)
 			} else {
 				err = os.CopyFS(dir, repotemplate.Files)
+			}
+			if err == nil {
+				err = writeSchema(c.Context(), dir)
 			}
 			if err != nil {
 				return fmt.Errorf("write config repo: %w", err)
@@ -70,4 +74,17 @@ func writeFabric(dir string, devices int) error {
 		}
 	}
 	return nil
+}
+
+// writeSchema writes the schema that the editors' settings of the config repo name.
+func writeSchema(ctx context.Context, dir string) error {
+	data, err := schemaOf(ctx, nil, dir)
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(dir, filepath.FromSlash(schemaFile))
+	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
+		return err
+	}
+	return os.WriteFile(file, data, 0o666)
 }

@@ -102,7 +102,7 @@ gNMI, notices drift at once, and answers with commit statuses and alerts.`,
 		return hint(err, `run "%s --help"`, c.CommandPath())
 	})
 	root.AddCommand(
-		newValidate(), newRender(), newDiff(), newBlame(), newKinds(), newInit(),
+		newValidate(), newRender(), newDiff(), newBlame(), newKinds(), newSchema(), newInit(),
 		newRun(), newStatus(), newDevices(),
 		newProbe(), newImport(), newApprove(),
 		newDrift(), newSuspend(), newResume(), newRetry(), newReconcile(),
