@@ -71,7 +71,7 @@ fuzz: ## each fuzz target for FUZZTIME
 FLEETS ?= 1,100,1000
 
 .PHONY: bench
-bench: ## the road measured with fleets of 1, 100 and 1,000, some minutes; UPDATE=1 records it
+bench: ## the road with fleets of 1, 100 and 1,000, and the renderer alone, some minutes; UPDATE=1 records it
 	cd e2e && $(GO) test -count=1 -timeout 30m -run '^TestTheRoadIsMeasured$$' -fleets $(FLEETS) $(if $(UPDATE),-update)
 
 .PHONY: microbench

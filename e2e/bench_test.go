@@ -68,7 +68,9 @@ func TestTheRoadIsMeasured(t *testing.T) {
 	if *fleets == "" {
 		return
 	}
-	fmt.Printf("\n%s\n%s\n", r.machine(t), table)
+	r.say("renderer: cold, the naive road, and warm")
+	r.renderer = measureRendering(t, fabricSize, warmRounds)
+	fmt.Printf("\n%s\n%s\n%s\n", r.machine(t), table, r.renderer.table())
 	if *update {
 		r.record(t, "../docs/benchmarks.md")
 		return

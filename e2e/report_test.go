@@ -16,6 +16,7 @@ import (
 // report is what TestTheRoadIsMeasured says.
 type report struct {
 	fleets   []figures
+	renderer rendering
 	began    time.Time
 	load     string // of the machine at the start
 	progress io.Writer
@@ -134,7 +135,7 @@ func (r *report) record(t *testing.T, page string) {
 	if !ok || !ended {
 		t.Fatalf("%s lacks the lines between which the table stands", page)
 	}
-	now := before + recordBegin + "\n" + r.machine(t) + "\n```text\n" + r.table() + "```\n\n" + recordEnd + after
+	now := before + recordBegin + "\n" + r.machine(t) + "\n```text\n" + r.table() + "\n" + r.renderer.table() + "```\n\n" + recordEnd + after
 	if err := os.WriteFile(page, []byte(now), 0o644); err != nil {
 		t.Fatal(err)
 	}

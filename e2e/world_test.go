@@ -28,6 +28,7 @@ import (
 
 	"github.com/setpoint-net/setpoint/bus/notify/notifytest"
 	"github.com/setpoint-net/setpoint/reconciler/device/sim"
+	"github.com/setpoint-net/setpoint/renderer/worker"
 )
 
 // patience is the deadline of everything a scenario waits for. It is long,
@@ -38,6 +39,9 @@ const patience = 45 * time.Second
 var binary string
 
 func TestMain(m *testing.M) {
+	if worker.Wanted(os.Args) {
+		os.Exit(worker.Run(os.Args, os.Stdin, os.Stdout, os.Stderr))
+	}
 	os.Exit(testMain(m))
 }
 

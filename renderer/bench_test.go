@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"sync"
 	"syscall"
 	"testing"
@@ -25,11 +24,12 @@ var fabricSize = flag.Int("devices", 1000, "devices of the fabric that Benchmark
 // BenchmarkFabric renders a generated fabric: cold, with CUE's share apart, beside
 // the naive road, and warm after a change of one file. Figures are processor time
 // (cpu-ms), which a busy machine leaves as it is, for all devices or one change; a
-// device's share is cpu-us/device. The reach: cold without CUE a tenth of naive;
+// device's share is cpu-us/device. With processes to evaluate in, as the service has
+// them, the figures are in docs/benchmarks.md. The reach: cold without CUE a tenth of naive;
 // warm 50 ms and 3 ms for each device affected, by the clock.
 func BenchmarkFabric(b *testing.B) {
 	repo := network(*fabricSize)
-	cue := newRecorder(b)
+	cue := &recorder{}
 	var cold, apart, simple time.Duration
 	var devices []renderer.Device
 	b.Run("cold", func(b *testing.B) {
@@ -191,33 +191,10 @@ func distinct(b *testing.B, devices []renderer.Device) float64 {
 // recorder evaluates in this process and remembers the answers, so that a rendering
 // can be had with CUE and without.
 type recorder struct {
-	clients chan *renderer.Client
+	renderer.InProcess
 
 	mu    sync.Mutex
 	known map[string][]byte
-}
-
-func newRecorder(b *testing.B) *recorder {
-	const atOnce = 4
-	r := &recorder{clients: make(chan *renderer.Client, atOnce)}
-	for range atOnce {
-		in, question := io.Pipe()
-		answer, out := io.Pipe()
-		done := make(chan error, 1)
-		go func() { done <- renderer.Serve(in, out) }()
-		c, err := renderer.NewClient(answer, question)
-		if err != nil {
-			b.Fatal(err)
-		}
-		r.clients <- c
-		b.Cleanup(func() {
-			question.Close()
-			if err := <-done; err != nil {
-				b.Error(err)
-			}
-		})
-	}
-	return r
 }
 
 func (r *recorder) forget() {
@@ -227,7 +204,7 @@ func (r *recorder) forget() {
 }
 
 // Evaluate implements renderer.Evaluator.
-func (r *recorder) Evaluate(_ context.Context, p *renderer.Program, question []byte) ([]byte, error) {
+func (r *recorder) Evaluate(ctx context.Context, p *renderer.Program, question []byte) ([]byte, error) {
 	key := p.ID() + string(question)
 	r.mu.Lock()
 	answer, ok := r.known[key]
@@ -235,9 +212,7 @@ func (r *recorder) Evaluate(_ context.Context, p *renderer.Program, question []b
 	if ok {
 		return answer, nil
 	}
-	c := <-r.clients
-	answer, err := c.Ask(p, question)
-	r.clients <- c
+	answer, err := r.InProcess.Evaluate(ctx, p, question)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.known[key] = answer

@@ -2,6 +2,9 @@ package renderer
 
 import "context"
 
+// InProcess evaluates in this process, as a Renderer without an Evaluator does.
+type InProcess = inProcess
+
 // BreaksDown evaluates in this process, and stands for a worker that dies of one
 // definition's questions: no input is known that CUE dies of.
 type BreaksDown struct {
