@@ -16,6 +16,7 @@ import (
 	"github.com/openconfig/ygot/ygot"
 	"github.com/openconfig/ygot/ytypes"
 
+	"github.com/setpoint-net/setpoint/models"
 	"github.com/setpoint-net/setpoint/models/oc"
 	"github.com/setpoint-net/setpoint/models/tree"
 )
@@ -28,6 +29,9 @@ type fault struct {
 	item string // of a leaf-list: which value, as JSON with a colon behind it
 	// misses is the value that is not there, of a reference to nothing.
 	misses string
+	code   models.Code // "": what the one who asked calls it
+	// absent is a leaf that nobody sets and that the fault rests on, nil for none.
+	absent tree.Path
 }
 
 // checker asks ygot, the authority on validity, about each distinct thing once.
@@ -114,6 +118,7 @@ type yangModels struct {
 	types  map[*tree.Node]reflect.Type // a list's entry as a Go struct
 	rules  map[*tree.Node]rule
 	refs   references
+	terms  terms
 }
 
 // rule is ygot's own test of a leaf's values, for text, for a union of nothing but
@@ -193,6 +198,8 @@ var loadModels = sync.OnceValues(func() (*yangModels, error) {
 	if err := m.readRules(oc.SchemaTree["Device"], s.Root); err != nil {
 		return nil, err
 	}
+	m.terms = make(terms)
+	m.terms.compile(s.Root)
 	var err error
 	m.refs, err = compileReferences(s)
 	return m, err
@@ -287,7 +294,8 @@ func (m *yangModels) structs(t reflect.Type, n *tree.Node) {
 	}
 }
 
-// faults are ygot's objections to a tree, leafrefs aside.
+// faults are ygot's objections to a tree, leafrefs aside, and the terms of YANG that
+// ygot does not look at.
 func (c *checker) faults(t *tree.Tree) []fault {
 	return c.value(nil, t.Root(), nil)
 }
@@ -300,8 +308,11 @@ func (c *checker) value(list []fault, v *tree.Value, at tree.Path) []fault {
 	}
 	var p parts
 	p.gather(v, v, nil)
-	for _, f := range c.verdict(v, &p) {
+	for _, f := range append(c.verdict(v, &p), c.terms.faults(v)...) {
 		f.path = append(at[:len(at):len(at)], f.path...)
+		if f.absent != nil {
+			f.absent = append(at[:len(at):len(at)], f.absent...)
+		}
 		list = append(list, f)
 	}
 	for _, below := range p.lists {

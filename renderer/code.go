@@ -96,6 +96,8 @@ const (
 	codeYANGType      models.Code = "yang-type"
 	codeYANGValue     models.Code = "yang-value"
 	codeYANGLeafref   models.Code = "yang-leafref"
+	codeYANGWhen      models.Code = "yang-when"
+	codeYANGMandatory models.Code = "yang-mandatory"
 
 	// Kinds.
 	codeKindFolder  models.Code = "kind-folder"
@@ -213,6 +215,8 @@ var codes = map[models.Code]string{
 	codeYANGType:      "YAML reads a value as another type than YANG wants",
 	codeYANGValue:     "YANG refuses a value",
 	codeYANGLeafref:   "a value refers to something that is not there",
+	codeYANGWhen:      "something is set where another value rules it out",
+	codeYANGMandatory: "an entry lacks a value that it must have",
 
 	codeKindFolder:  "a CUE file lies where kinds are not read from",
 	codeKindSyntax:  "a kind's file is not CUE, or contradicts itself",

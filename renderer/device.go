@@ -1,6 +1,7 @@
 package renderer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -75,6 +76,9 @@ func (r *rendering) config(ctx context.Context) *tree.Tree {
 	merged := r.merge()
 	r.managed(merged)
 	for _, f := range r.checker.faults(merged) {
+		if f.absent != nil && r.maySet(f.absent) {
+			continue
+		}
 		r.blame(f, codeYANGValue)
 	}
 	if r.partial {
@@ -88,6 +92,18 @@ func (r *rendering) config(ctx context.Context) *tree.Tree {
 		r.blame(f, codeYANGLeafref)
 	}
 	return r.enforceable(merged)
+}
+
+// maySet tells whether a leaf may have a value that is not seen here: one that is
+// not managed, or that a mistake elsewhere hides.
+func (r *rendering) maySet(leaf tree.Path) bool {
+	if r.subject.scope == nil || !r.subject.scope.Contains(leaf) {
+		return true
+	}
+	if slices.ContainsFunc(r.layers, func(b *built) bool { return len(b.dropped) > 0 }) {
+		r.excused = true
+	}
+	return r.partial || r.excused
 }
 
 // collect builds the fragments that make up the device.
@@ -253,9 +269,15 @@ func (r *rendering) origin(p tree.Path) *built {
 
 // blame reports a fault of the merged config at the value that brought it.
 func (r *rendering) blame(f fault, code models.Code) {
-	m := mistake{at: r.at, code: code, path: f.path.String(), msg: f.msg, hint: f.hint}
-	if b := r.origin(f.path); b != nil {
-		m.at = b.locate(f.path, f.item)
+	m := mistake{at: r.at, code: cmp.Or(f.code, code), path: f.path.String(), msg: f.msg, hint: f.hint}
+	at := f.path
+	b := r.origin(at)
+	for b == nil && f.absent != nil && len(at) > 0 {
+		at = at[:len(at)-1] // what is there of the way to what is missing
+		b = r.origin(at)
+	}
+	if b != nil {
+		m.at = b.locate(at, f.item)
 		if b.kind != "" {
 			m.msg = fmt.Sprintf("kind %s: %s: %s", b.kind, f.path, f.msg)
 			if n := scalarIn(b.spec, f.misses); n != nil {
@@ -264,7 +286,7 @@ func (r *rendering) blame(f fault, code models.Code) {
 		}
 	}
 	if m.msg == f.msg && f.misses == "" && f.item == "" {
-		m.subject = string(code) // one place, one value
+		m.subject = string(m.code) // one place, one value
 	}
 	r.tell(m)
 }

@@ -124,9 +124,19 @@ func TestWhatWouldNotRenderIsLeftOut(t *testing.T) {
 		leaves  int
 	}{
 		"a value out of range": {
-			`{"network-instances":{"network-instance":[{"name":"x","config":{"name":"x"},"vlans":{"vlan":[{"vlan-id":10,"config":{"vlan-id":10}},{"vlan-id":4095,"config":{"vlan-id":4095}}]}}]}}`,
+			`{"network-instances":{"network-instance":[{"name":"x","config":{"name":"x","type":"L2VSI"},"vlans":{"vlan":[{"vlan-id":10,"config":{"vlan-id":10}},{"vlan-id":4095,"config":{"vlan-id":4095}}]}}]}}`,
 			[]string{"/network-instances", "!/network-instances/network-instance[name=x]/vlans/vlan[vlan-id=4095]"},
-			"vlan[vlan-id=4095]", 4,
+			"vlan[vlan-id=4095]", 5,
+		},
+		"no type, which is mandatory": {
+			`{"network-instances":{"network-instance":[{"name":"x","config":{"name":"x","description":"d"}}]}}`,
+			[]string{"/network-instances", "!/network-instances/network-instance[name=x]/config/type"},
+			"mandatory", 3,
+		},
+		"a value where another rules it out": {
+			`{"network-instances":{"network-instance":[{"name":"x","config":{"name":"x","type":"DEFAULT_INSTANCE"},"encapsulation":{"config":{"encapsulation-type":"MPLS"}}}]}}`,
+			[]string{"/network-instances", "!/network-instances/network-instance[name=x]/encapsulation"},
+			"only where type is not DEFAULT_INSTANCE", 3,
 		},
 		"a reference to nothing": {
 			`{"acl":{"interfaces":{"interface":[{"id":"a","config":{"id":"a"},"interface-ref":{"config":{"interface":"gone"}}}]}}}`,

@@ -78,6 +78,15 @@ func TestTreeSchemaRefusesWhatTheTreeCannotHold(t *testing.T) {
 		"not a leaf":              `leaf mayor { type leafref { path "../../town"; } }`,
 		"knows no such type":      `leaf flags { type bits { bit a; } }`,
 		"go in a circle":          `leaf a { type leafref { path "../b"; } } leaf b { type leafref { path "../a"; } }`,
+		"must \"a = 1\"":          `container a { must "a = 1"; leaf b { type string; } }`,
+		"has no config node c":    `leaf a { type enumeration { enum x; } } leaf b { when "../c = 'x'"; type string; }`,
+		"is never y":              `leaf a { type enumeration { enum x; } } leaf b { when "../a = 'y'"; type string; }`,
+		"is more than a path":     `leaf a { type string; } leaf b { when "not(../a)"; type string; }`,
+		"goes above the root":     `leaf a { when "../../../../a = 'x'"; type string; }`,
+		"leads to no leaf":        `container a { leaf x { type string; } } leaf b { when "../a = 'x'"; type string; }`,
+		"is not closed":           `leaf a { type string; } leaf b { when "../a = 'x"; type string; }`,
+		"a choice or case with":   `choice a { when "../x = 'y'"; leaf b { type string; } }`,
+		"ends early":              `leaf a { type enumeration { enum x; } } leaf b { when "../a = 'x' and"; type string; }`,
 		"config list without key": `list street { leaf name { type string; } }`,
 	} {
 		module := fmt.Sprintf("module town {\n yang-version 1.1; namespace \"urn:town\"; prefix t;\n container town { %s } }", body)

@@ -7,7 +7,7 @@
 // trim.go cuts the schema that ygot embeds down to what validation reads.
 // treeschema.go reads the same modules with goyang, without ygot, and writes the
 // config nodes that models/tree works on; secrets.go says which of their leaves
-// are secret.
+// are secret, when.go reads the conditions under which nodes may be there.
 //
 // The same YANG gives the same bytes: whatever order the libraries leave open is
 // sorted, and no path of the machine, time or environment gets into the output.

@@ -23,19 +23,23 @@ type schemaJSON struct {
 }
 
 type nodeJSON struct {
-	Name        string      `json:"name,omitempty"`
-	Module      string      `json:"module,omitempty"` // left out where it is the parent's
-	Kind        string      `json:"kind"`
-	Keys        []string    `json:"keys,omitempty"`
-	UserOrdered bool        `json:"userOrdered,omitempty"`
-	Type        *int        `json:"type,omitempty"`
-	Default     string      `json:"default,omitempty"`
-	Secret      bool        `json:"secret,omitempty"`
-	Children    []*nodeJSON `json:"children,omitempty"`
+	Name        string   `json:"name,omitempty"`
+	Module      string   `json:"module,omitempty"` // left out where it is the parent's
+	Kind        string   `json:"kind"`
+	Keys        []string `json:"keys,omitempty"`
+	UserOrdered bool     `json:"userOrdered,omitempty"`
+	Type        *int     `json:"type,omitempty"`
+	Default     string   `json:"default,omitempty"`
+	Secret      bool     `json:"secret,omitempty"`
+	Mandatory   bool     `json:"mandatory,omitempty"`
+	// When are conditions: of each, one alternative has to hold, in all its tests.
+	When     [][][]testJSON `json:"when,omitempty"`
+	Children []*nodeJSON    `json:"children,omitempty"`
 
 	module string
 	entry  *yang.Entry
 	parent *nodeJSON
+	whens  []condition
 }
 
 type typeJSON struct {
@@ -82,6 +86,9 @@ func treeSchema(dir string, seeds []string) ([]byte, error) {
 	if err := b.resolve(b.root); err != nil {
 		return nil, err
 	}
+	if err := b.conditions(b.root); err != nil {
+		return nil, err
+	}
 	if err := checkSecrets(b.root); err != nil {
 		return nil, err
 	}
@@ -95,6 +102,7 @@ func treeSchema(dir string, seeds []string) ([]byte, error) {
 // readModules returns the seeds and all they import, but what is excluded.
 func readModules(dir string, seeds []string) (map[string]*yang.Module, error) {
 	ms := yang.NewModules()
+	ms.ParseOptions.StoreUses = true // they may bear conditions
 	ms.AddPath(dir)
 	for _, s := range seeds {
 		if err := ms.Read(filepath.Join(dir, s+".yang")); err != nil {
@@ -116,12 +124,16 @@ func readModules(dir string, seeds []string) (map[string]*yang.Module, error) {
 // children adds the config nodes of e below n. Choices and cases are no data
 // nodes (RFC 7950 section 7.9): what they hold is n's.
 func (b *treeBuilder) children(n *nodeJSON, e *yang.Entry) error {
+	conditions := inherited(e)
 	for _, name := range slices.Sorted(maps.Keys(e.Dir)) {
 		c := e.Dir[name]
 		if c.Config == yang.TSFalse || c.RPC != nil || c.Kind == yang.NotificationEntry {
 			continue
 		}
 		if c.IsChoice() || c.IsCase() {
+			if _, when := c.GetWhenXPath(); when || len(conditions[name]) > 0 {
+				return fmt.Errorf("%s: a choice or case with a condition: models/tree knows none", c.Path())
+			}
 			if err := b.children(n, c); err != nil {
 				return err
 			}
@@ -131,6 +143,7 @@ func (b *treeBuilder) children(n *nodeJSON, e *yang.Entry) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.Path(), err)
 		}
+		child.whens = conditions[name]
 		n.Children = append(n.Children, child)
 	}
 	slices.SortFunc(n.Children, func(x, y *nodeJSON) int { return strings.Compare(x.Name, y.Name) })
@@ -169,6 +182,7 @@ func (b *treeBuilder) node(parent *nodeJSON, e *yang.Entry) (*nodeJSON, error) {
 	case e.IsLeaf():
 		n.Kind = "leaf"
 		n.Default, _ = e.SingleDefaultValue()
+		n.Mandatory = e.Mandatory == yang.TSTrue
 	default:
 		return nil, fmt.Errorf("neither container, list nor leaf: kind %v", e.Kind)
 	}

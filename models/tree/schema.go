@@ -66,7 +66,13 @@ type Node struct {
 	Type        *Type    // of a leaf or leaf-list, as declared; see Type.Final
 	Default     string   // of a leaf, as YANG writes it; "" for none
 	Secret      bool     // a leaf whose value no text may show
+	Mandatory   bool     // a leaf that is there when what holds it is (RFC 7950 section 7.6.5)
 	Parent      *Node    // nil for the root
+
+	// When are conditions that all have to hold where the node is. Those that the
+	// modules state in another form than Condition are not here: models/gen has
+	// the list.
+	When []Condition
 
 	children    []*Node // sorted by name
 	byName      map[string]*Node
@@ -90,6 +96,10 @@ func (n *Node) Child(name string) *Node {
 	}
 	return nil
 }
+
+// DefaultLiteral returns a leaf's default as canonical JSON, as Value.Literal would;
+// "" for none.
+func (n *Node) DefaultLiteral() string { return n.defaultJSON }
 
 // Children returns the children, sorted by name. The slice is the caller's.
 func (n *Node) Children() []*Node { return slices.Clone(n.children) }
@@ -204,15 +214,17 @@ type (
 		Final          *int              `json:"final"`
 	}
 	nodeJSON struct {
-		Name        string     `json:"name"`
-		Module      string     `json:"module"`
-		Kind        Kind       `json:"kind"`
-		Keys        []string   `json:"keys"`
-		UserOrdered bool       `json:"userOrdered"`
-		Type        *int       `json:"type"`
-		Default     string     `json:"default"`
-		Secret      bool       `json:"secret"`
-		Children    []nodeJSON `json:"children"`
+		Name        string         `json:"name"`
+		Module      string         `json:"module"`
+		Kind        Kind           `json:"kind"`
+		Keys        []string       `json:"keys"`
+		UserOrdered bool           `json:"userOrdered"`
+		Type        *int           `json:"type"`
+		Default     string         `json:"default"`
+		Secret      bool           `json:"secret"`
+		Mandatory   bool           `json:"mandatory"`
+		When        [][][]testJSON `json:"when"`
+		Children    []nodeJSON     `json:"children"`
 	}
 )
 
@@ -232,6 +244,9 @@ func readSchema(zipped []byte) (*Schema, error) {
 	b := schemaBuilder{types: buildTypes(in.Types)}
 	root, err := b.node(in.Root, nil)
 	if err != nil {
+		return nil, err
+	}
+	if err := root.conditions(&in.Root); err != nil {
 		return nil, err
 	}
 	return &Schema{Root: root, seed: maphash.MakeSeed()}, nil
@@ -286,7 +301,7 @@ type schemaBuilder struct {
 func (b *schemaBuilder) node(j nodeJSON, parent *Node) (*Node, error) {
 	n := &Node{
 		Name: j.Name, Module: j.Module, Kind: j.Kind, Keys: j.Keys, UserOrdered: j.UserOrdered,
-		Default: j.Default, Secret: j.Secret, Parent: parent,
+		Default: j.Default, Secret: j.Secret, Mandatory: j.Mandatory, Parent: parent,
 		id: b.nodes, byName: make(map[string]*Node, len(j.Children)),
 	}
 	b.nodes++

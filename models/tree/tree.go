@@ -42,8 +42,8 @@
 //
 // # What it never does
 //
-// It is no validator: ranges, patterns, leafrefs and mandatory nodes are ygot's, in
-// package renderer. It knows no device, no profile, no secret's value. It panics on
+// It is no validator: ranges, patterns and leafrefs are ygot's, in package renderer,
+// which holds trees to the schema's conditions and mandatory leaves too. It knows no device, no profile, no secret's value. It panics on
 // no input.
 package tree
 
