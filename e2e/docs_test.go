@@ -35,12 +35,15 @@ func TestTheIntentPagesExamplesAreOneCleanRepo(t *testing.T) {
 	validates(t, dir)
 }
 
-// TestTheTutorialOnKindsHolds walks docs/kinds.md from top to bottom: a block that
-// begins with a file's name is written, over what an earlier step wrote, and one
-// that begins with "$ setpoint" is run and must print what stands below, where "…"
-// is whatever it likes.
-func TestTheTutorialOnKindsHolds(t *testing.T) {
-	page, err := os.ReadFile("../docs/kinds.md")
+func TestTheTutorialOnKindsHolds(t *testing.T) { walk(t, "../docs/kinds.md", 8) }
+
+func TestTheTutorialOnPoliciesHolds(t *testing.T) { walk(t, "../docs/policies.md", 5) }
+
+// walk takes a page from top to bottom: a block that begins with a file's name is
+// written, over what an earlier step wrote, and one that begins with "$ setpoint" is
+// run and must print what stands below, where "…" is whatever it likes.
+func walk(t *testing.T, name string, commands int) {
+	page, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +66,7 @@ func TestTheTutorialOnKindsHolds(t *testing.T) {
 			t.Errorf("$ setpoint %s prints\n%s\nthe page says\n%s", args, out, rest)
 		}
 	}
-	if ran < 8 {
+	if ran < commands {
 		t.Errorf("%d commands on the page", ran)
 	}
 }

@@ -580,15 +580,16 @@ func (j *judging) lead(text string) (tree.Path, error) {
 
 // setter is the place that set what is at a path: the value in the document, or of
 // what a kind brings forth the field of the spec, or the device's var, that it took
-// the value from. Of what is not there it is the place around it.
+// the value from. Of what is not there it is the place around it, or the device's
+// document.
 func (r *rendering) setter(p tree.Path) place {
 	b := r.origin(p)
-	for b == nil && len(p) > 1 {
-		p = p[:len(p)-1]
-		b = r.origin(p)
-	}
-	if b == nil {
-		return r.at
+	for ; b == nil; b = r.origin(p) {
+		last := len(p) - 1
+		if last == 0 || len(p[last].Keys) > 0 {
+			return r.at // what else is in a list is not around it
+		}
+		p = p[:last]
 	}
 	if b.kind == "" {
 		return b.locate(p, "")

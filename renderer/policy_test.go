@@ -2,9 +2,13 @@ package renderer_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 
@@ -118,4 +122,123 @@ func BenchmarkPolicies(b *testing.B) {
 			}
 		})
 	}
+}
+
+// telling is a repo whose policies tell all that they see.
+func telling() fstest.MapFS {
+	return fstest.MapFS{
+		"devices.yaml": {Data: []byte(`apiVersion: setpoint/v1
+kind: Device
+metadata: {name: leaf01, labels: {role: leaf, rack: r1}}
+spec:
+  address: leaf01
+  credentials: lab
+  manage: [/interfaces]
+  vars: {owner: net}
+  openconfig: {interfaces: {interface: [{name: Ethernet1, config: {type: ethernetCsmacd, mtu: 1500, description: one}}]}}
+---
+apiVersion: setpoint/v1
+kind: Device
+metadata: {name: spine01, labels: {role: spine}}
+spec: {address: spine01, credentials: lab, manage: [/interfaces], vars: {owner: us}}
+---
+apiVersion: setpoint/v1
+kind: Device
+metadata: {name: other, labels: {role: other}}
+spec: {address: other, credentials: lab, manage: [/interfaces]}
+`)},
+		"link.yaml": {Data: []byte(`apiVersion: setpoint/v1
+kind: Link
+metadata: {name: one}
+spec: {a: {device: leaf01, port: Ethernet1, vars: {cable: c1}}, b: {device: spine01, port: Ethernet1, vars: {cable: c2}}}
+`)},
+		"policies/a.cue": {Data: []byte(`package policies
+
+import "encoding/json"
+
+#Device: {
+	mode: "warn"
+	paths: {mtus: "/interfaces/interface/config/mtu", types: ["/interfaces/interface/config/type"]}
+	device: {...}
+	_all: json.Marshal(device)
+	violations: [{message: _all}]
+}
+
+#Network: {
+	mode: "warn"
+	for: selector: "role in (leaf,spine)"
+	paths: mtus: "/interfaces/interface/config/mtu"
+	network: {...}
+	_all: json.Marshal(network)
+	violations: [{device: "spine01", message: _all}]
+}
+`)},
+	}
+}
+
+// What was said before stands exactly as long as nothing that the policy saw, and
+// nothing of its text, is another.
+func TestAVerdictStandsWhileWhatItSawDoes(t *testing.T) {
+	for _, c := range []struct {
+		what, file, from, to string
+		asked                int
+	}{
+		{"nothing", "devices.yaml", "mtu", "mtu", 0},
+		{"a comment", "devices.yaml", "apiVersion", "# hello\napiVersion", 0},
+		{"an address", "devices.yaml", "address: leaf01", "address: leaf09", 0},
+		{"a leaf that no path leads to", "devices.yaml", "description: one", "description: two", 0},
+		{"a leaf", "devices.yaml", "mtu: 1500", "mtu: 1600", 2},
+		{"a label", "devices.yaml", "rack: r1", "rack: r2", 3}, // the peer sees it
+		{"a var", "devices.yaml", "owner: net", "owner: us", 2},
+		{"a peer's var", "devices.yaml", "owner: us", "owner: net", 2},
+		{"a label of one that the network's is not for", "devices.yaml", "role: other", "role: another", 1},
+		{"a link's port", "link.yaml", "port: Ethernet1", "port: Ethernet2", 3},
+		{"a link's var", "link.yaml", "cable: c1", "cable: c9", 2},
+		{"a mode", "policies/a.cue", `mode: "warn"`, `mode: "deny"`, 4},
+		{"whom it is for", "policies/a.cue", "(leaf,spine)", "(spine)", 4},
+		{"a path", "policies/a.cue", "/mtu\"\n\tnetwork", "/type\"\n\tnetwork", 4},
+	} {
+		asked := &asking{}
+		r := renderer.Renderer{Evaluator: asked}
+		if _, err := r.Render(t.Context(), telling()); err != nil {
+			t.Fatal(err)
+		}
+		asked.inputs = nil
+		repo := swapped(t, telling(), c.file, c.from, c.to)
+		warm, err := r.Render(t.Context(), repo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(text(t, render(t, repo)), text(t, warm)); d != "" {
+			t.Errorf("%s: alone (-), after another (+)\n%s", c.what, d)
+		}
+		if len(asked.inputs) != c.asked {
+			t.Errorf("%s: %d questions, want %d: %s", c.what, len(asked.inputs), c.asked, asked.inputs)
+		}
+	}
+}
+
+// asking answers in this process, and keeps the questions that had inputs.
+type asking struct {
+	mu     sync.Mutex
+	inputs []string
+}
+
+// Evaluate implements renderer.Evaluator.
+func (a *asking) Evaluate(_ context.Context, p *renderer.Program, question []byte) ([]byte, error) {
+	if head, _, _ := bytes.Cut(question, []byte("\n")); bytes.Contains(head, []byte(`"Inputs"`)) {
+		a.mu.Lock()
+		a.inputs = append(a.inputs, string(question))
+		a.mu.Unlock()
+	}
+	toServe, in := io.Pipe()
+	out, fromServe := io.Pipe()
+	done := make(chan error, 1)
+	go func() { done <- renderer.Serve(toServe, fromServe) }()
+	c, err := renderer.NewClient(out, in)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := c.Ask(p, question)
+	return answer, errors.Join(err, in.Close(), <-done)
 }

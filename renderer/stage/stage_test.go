@@ -326,3 +326,16 @@ func (r *room) release(t *testing.T) {
 		}
 	}
 }
+
+// What policies warn of goes with the commit that it is about.
+func TestTheManifestCarriesWarnings(t *testing.T) {
+	warned := models.Mistake{File: "devices.yaml", Line: 4, Code: "policy", Message: "policy Frames: 1500 is not 9214"}
+	data, _, err := Manifest(&renderer.Result{Warnings: []models.Mistake{warned}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m models.Manifest
+	if err := json.Unmarshal(data, &m); err != nil || len(m.Warnings) != 1 || m.Warnings[0] != warned {
+		t.Errorf("%v: %s", err, data)
+	}
+}
