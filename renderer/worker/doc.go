@@ -26,9 +26,10 @@
 // on disk, so that an upgrade under a running service does no harm.
 //
 // Processes are started when there is a question and none is idle, at most Size of
-// them; one that was idle for a minute is ended, and one that answered 20,000
-// questions, for CUE never forgets a field's name. Start-up costs some 40 ms, most of
-// it for tables that only rendering needs.
+// them; one that was idle for a minute is ended, unless it is the last that was used,
+// so that a change after a quiet hour waits for no start; and so is one that answered
+// 20,000 questions, for CUE never forgets a field's name. Start-up costs some 40 ms,
+// most of it for tables that only rendering needs, and compiling the kinds as much.
 //
 // # What a program has to do
 //

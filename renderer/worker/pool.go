@@ -23,7 +23,7 @@ const (
 // place: CUE keeps the name of each field that it ever met, for the whole process.
 const maxQuestions = 20_000
 
-// idleFor is how long a process waits for the next question.
+// idleFor is how long a process waits for the next question, unless it is the last.
 const idleFor = time.Minute
 
 // Pool evaluates in processes. Its zero value is ready, and is closed after use. It
@@ -126,19 +126,24 @@ func (p *Pool) put(w *process) {
 	}
 }
 
-// reap ends the processes that were idle for long.
+// reap ends the processes that were idle for long, but for the one used last: the
+// next change of a repo is a few questions, which a start would outweigh.
 func (p *Pool) reap() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	var newest *process
+	if n := len(p.idle); n > 0 {
+		newest = p.idle[n-1]
+	}
 	p.idle = slices.DeleteFunc(p.idle, func(w *process) bool {
-		old := time.Since(w.since) >= idleFor
+		old := w != newest && time.Since(w.since) >= idleFor
 		if old {
 			w.end()
 		}
 		return old
 	})
 	p.reaper = nil
-	if len(p.idle) > 0 && !p.closed {
+	if len(p.idle) > 1 && !p.closed {
 		p.reaper = time.AfterFunc(idleFor, p.reap)
 	}
 }

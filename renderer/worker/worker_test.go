@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -227,6 +228,36 @@ func TestAClosedPoolLeavesNoProcess(t *testing.T) {
 	if w.cmd.ProcessState == nil || len(p.idle) != 0 {
 		t.Error("an idle process outlived its pool")
 	}
+}
+
+// Long idle processes are ended, but for the one used last: it has the kinds
+// compiled, and takes the next question.
+func TestTheProcessUsedLastIsKept(t *testing.T) {
+	p := pool(t, &Pool{})
+	for range 3 {
+		w, err := start(t.Context(), p.memory())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.put(w)
+	}
+	all := slices.Clone(p.idle)
+	p.reap()
+	if len(p.idle) != 3 {
+		t.Fatalf("%d of 3 processes are left that have just been used", len(p.idle))
+	}
+	for _, w := range all {
+		w.since = w.since.Add(-idleFor)
+	}
+	p.reap()
+	if len(p.idle) != 1 || p.idle[0] != all[2] || all[2].ended || !all[0].ended || !all[1].ended {
+		t.Errorf("%d of 3 idle processes are left, the last used ended: %v", len(p.idle), all[2].ended)
+	}
+	p.reap()
+	if w := p.take(); w != all[2] {
+		t.Error("the next question gets another process")
+	}
+	p.put(all[2])
 }
 
 func TestAProcessIsReplacedInTime(t *testing.T) {
