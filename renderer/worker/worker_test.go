@@ -64,6 +64,7 @@ func TestAProcessGivesTheSame(t *testing.T) {
 			repo[f.Name] = &fstest.MapFile{Data: f.Data}
 		}
 		here, there := render(t, &renderer.Renderer{}, repo), render(t, &renderer.Renderer{Evaluator: p}, repo)
+		here.Fresh, there.Fresh = 0, 0 // devices that look the same share, if one is done before the other
 		if !reflect.DeepEqual(here, there) {
 			t.Errorf("%s: in the process\n%v\nin another\n%v", name, here, there)
 		}
