@@ -244,9 +244,9 @@ func (f *fleet) apply(ctx context.Context, m *member, d found) next {
 		return f.stand(ctx, m, d, models.DeviceHeld, guardText(d.guards))
 	}
 	if m.failures < attempts {
-		m.status.State, m.status.Reason = models.DeviceApplying, ""
+		m.status.State, m.status.Reason, m.status.Next = models.DeviceApplying, "", ""
 	}
-	m.status.Diff, m.status.Changes, m.status.Next, m.status.Guards = "", len(d.plan.Changes), "", ""
+	m.status.Diff, m.status.Changes, m.status.Guards = "", len(d.plan.Changes), ""
 	if err := f.record(ctx, m); err != nil {
 		return f.unrecorded(ctx, m, err)
 	}
@@ -304,8 +304,9 @@ func (f *fleet) heal(ctx context.Context, m *member, d found) next {
 		m.ledger.Stopped = Stop{Reason: "not put back, refused: " + err.Error(), At: d.running}
 	case readErr != nil:
 		return f.miss(ctx, m, fmt.Errorf("read back: %w", readErr))
-	default:
-		m.ledger.Stopped = Stop{Reason: "put back and accepted, but after read back it differs", At: after.running}
+	case after.running == d.running:
+		m.ledger.Stopped = Stop{Reason: "put back and accepted, but nothing changed", At: after.running}
+	default: // somebody changed it again meanwhile, or it took a part: bounded by healsMax
 		d = after
 	}
 	return f.drifted(ctx, m, d)

@@ -288,7 +288,7 @@ func TestAHealThatDidNothingIsNotRepeated(t *testing.T) {
 		g.do(func(g *gear) { g.set = func() (bool, error) { return false, nil } })
 		g.change(t, host("one"))
 		l.wait(time.Hour)
-		if s := l.want("a", models.DeviceDrifted, 1, 1); !strings.Contains(s.Reason, "after read back it differs") {
+		if s := l.want("a", models.DeviceDrifted, 1, 1); !strings.Contains(s.Reason, "put back and accepted, but nothing changed") {
 			t.Errorf("reason %q", s.Reason)
 		}
 		if e := l.episode("a"); !e.Closed.IsZero() {

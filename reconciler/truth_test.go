@@ -428,3 +428,22 @@ func (s slow) Apply(ctx context.Context, p *plan.Plan) error {
 	pass(3 * time.Second)
 	return s.Device.Apply(ctx, p)
 }
+
+func TestAChangeRightAfterAPuttingBackIsPutBackToo(t *testing.T) {
+	inLab(t, func(l *lab) {
+		g := l.settled("a", host("new"), models.Drift{Mode: models.DriftEnforce})
+		once := true
+		g.do(func(g *gear) {
+			g.came = func(t *tree.Tree) *tree.Tree {
+				if !once {
+					return t
+				}
+				once = false
+				return with(t, "/system/config/hostname", "again")
+			}
+		})
+		g.change(t, host("by-hand"))
+		l.wait(time.Minute)
+		l.want("a", models.DeviceApplied, 1, 2)
+	})
+}
