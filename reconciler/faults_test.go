@@ -103,8 +103,8 @@ const (
 // mutants are what each row has to catch.
 var mutants = []mutation{
 	{
-		"puts nothing back", "none", "decide.go",
-		"		return heal\n", "		if mutant(\"puts nothing back\") {\n			return drift\n		}\n		return heal\n",
+		"puts nothing back", "none", actGo,
+		"	case heal:\n", "	case heal:\n		if mutant(\"puts nothing back\") || mutant(\"leaves a reboot as it is\") {\n			return f.done(m, f.Resync)\n		}\n",
 	},
 	{
 		"takes a refusal for an answer like any other", "refuses a path", actGo,
@@ -132,11 +132,11 @@ var mutants = []mutation{
 	},
 	{
 		"misses no entry", "renames an object", actGo,
-		"	if d.plan, err = r.plan(running, intended); err != nil {\n		return d, err\n	}\n	if again,", "	if d.plan, err = r.plan(running, intended); err != nil {\n		return d, err\n	}\n	if mutant(\"misses no entry\") && d.plan.Removed() == 0 {\n		d.plan = nil\n	}\n	if again,",
+		"	if d.plan, err = r.plan(running, intended); err != nil {\n		return d, err\n	}\n	if again,", "	if d.plan, err = r.plan(running, intended); err != nil {\n		return d, err\n	}\n	if mutant(\"misses no entry\") && d.plan.Removed() == 0 {\n		d.plan = &plan.Plan{}\n	}\n	if again,",
 	},
 	{
 		"compares addresses as text", "writes values in other forms", "../models/tree/scalar.go",
-		"	if !ok || s == tok.str {\n", "	if !ok || s == tok.str || mutant(\"compares addresses as text\") {\n",
+		"func canonicalFormat(format, s string) (string, bool) {\n", "func canonicalFormat(format, s string) (string, bool) {\n	if mutant(\"compares addresses as text\") {\n		return \"\", false\n	}\n",
 	},
 	{
 		"knows no defaults", "reports defaults", "../models/tree/tree.go",
@@ -172,7 +172,7 @@ var mutants = []mutation{
 	},
 	{
 		"trusts silence", "takes ON_CHANGE and is silent", actGo,
-		"	return f.done(m, f.Resync)\n}\n\n// stand records", "	if mutant(\"trusts silence\") || mutant(\"trusts every stream\") || mutant(\"trusts a silent path\") || mutant(\"trusts a stream of bad paths\") || mutant(\"waits for a stream to begin\") {\n		m.failures, m.restless, m.due = 0, 0, time.Now().Add(24*time.Hour)\n		return next{}\n	}\n	return f.done(m, f.Resync)\n}\n\n// stand records",
+		"	return f.done(m, f.Resync)\n}\n\n// stand records", "	if mutant(\"trusts silence\") || mutant(\"takes an end for a rest\") || mutant(\"takes a cancel for its own\") || mutant(\"gives up a stream that is too much\") || mutant(\"drops what it can't read\") || mutant(\"goes by the device's clock\") || mutant(\"trusts every stream\") || mutant(\"trusts a silent path\") || mutant(\"trusts a stream of bad paths\") || mutant(\"waits for a stream to begin\") {\n		m.failures, m.restless, m.due = 0, 0, time.Now().Add(24*time.Hour)\n		return next{}\n	}\n	return f.done(m, f.Resync)\n}\n\n// stand records",
 	},
 	{name: "trusts every stream", fault: "loses notifications"},
 	{name: "trusts a stream of bad paths", fault: "streams bad paths"},
@@ -180,9 +180,12 @@ var mutants = []mutation{
 	{name: "waits for a stream to begin", fault: "hangs in a Subscribe"},
 	{
 		"takes an end for a rest", "ends its streams", "session.go",
-		"		if ctx.Err() != nil {\n			return\n		}\n		if err == nil {\n", "		if ctx.Err() != nil || mutant(\"takes an end for a rest\") || mutant(\"takes a cancel for its own\") || mutant(\"gives up a stream that is too much\") || mutant(\"gives up after a reboot\") {\n			return\n		}\n		if err == nil {\n",
+		"		if ctx.Err() != nil {\n			return\n		}\n		if err == nil {\n", "		if ctx.Err() != nil || mutant(\"takes an end for a rest\") || mutant(\"takes a cancel for its own\") || mutant(\"gives up a stream that is too much\") || mutant(\"waits for a stream to begin\") {\n			return\n		}\n		if err == nil {\n",
 	},
 	{name: "takes a cancel for its own", fault: "cancels its streams"},
-	{name: "gives up a stream that is too much", fault: "streams more than fits"},
-	{name: "gives up after a reboot", fault: "reboots with an old configuration"},
+	{
+		"gives up a stream that is too much", "streams more than fits", "device/session.go",
+		"grpc.MaxCallRecvMsgSize(maxMessage)", "grpc.MaxCallRecvMsgSize(func() int {\n			if mutant(\"gives up a stream that is too much\") {\n				return 4 << 20\n			}\n			return maxMessage\n		}())",
+	},
+	{name: "leaves a reboot as it is", fault: "reboots with an old configuration"},
 }

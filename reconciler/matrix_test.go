@@ -49,7 +49,8 @@ const (
 			"aaa":{"authentication":{"admin-user":{"config":{"admin-password":"` + deviceSecret + `"}}}},
 			"dns":{"config":{"search":["b.example","a.example"]}}},
 		"openconfig-interfaces:interfaces":{"interface":[
-			{"name":"Ethernet1","config":{"name":"Ethernet1","type":"iana-if-type:ethernetCsmacd","mtu":9000},
+			{"name":"Ethernet1","config":{"name":"Ethernet1","type":"iana-if-type:ethernetCsmacd","mtu":9000,"enabled":true},
+			 "openconfig-if-ethernet:ethernet":{"config":{"mac-address":"00:11:22:aa:bb:cc"}},
 			 "subinterfaces":{"subinterface":[{"index":0,"config":{"index":0},"openconfig-if-ip:ipv6":{"addresses":{"address":[{"ip":"2001:db8::1","config":{"ip":"2001:db8::1","prefix-length":64}}]}}}]}},
 			{"name":"Ethernet2","config":{"name":"Ethernet2","type":"iana-if-type:ethernetCsmacd","mtu":1500}}]}}`
 )
@@ -216,6 +217,10 @@ func runCell(t *testing.T, f fault, mode models.DriftMode, dir string) {
 	if f.deploys != models.DeviceApplied {
 		c.recovers(f)
 		return
+	}
+
+	if told := c.told(); slices.Contains(told, "held") {
+		t.Errorf("a failure was told that was none: %q", told)
 	}
 
 	// Another client's change.
@@ -432,8 +437,29 @@ func (c *cell) byHand() {
 	c.own++
 }
 
-// sets are setpoint's, by the target's own count of those that changed anything.
-func (c *cell) sets() int { return c.target.ChangingSets() - c.own }
+// sets are setpoint's, by the target's own count.
+func (c *cell) sets() int { return c.target.Sets() - c.own }
+
+// told are the kinds of the events so far.
+func (c *cell) told() []string {
+	c.t.Helper()
+	ctx, cancel := context.WithCancel(c.ctx)
+	var kinds []string
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		err := c.events.Consume(ctx, fmt.Sprint("judge", time.Now().UnixNano()), func(_ context.Context, e models.Event) error {
+			kinds = append(kinds, e.Kind)
+			return nil
+		})
+		if err != nil {
+			c.t.Error(err)
+		}
+	})
+	c.pass(time.Minute)
+	cancel()
+	wg.Wait()
+	return kinds
+}
 
 func (c *cell) stored() any {
 	c.t.Helper()
