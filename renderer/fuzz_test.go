@@ -258,3 +258,15 @@ func FuzzCommonPattern(f *testing.F) {
 		}
 	})
 }
+
+// JavaScript's \s and "." are others than RE2's, and some of RE2's words it lacks.
+func TestPatternsAreGivenInWordsThatEditorsKnow(t *testing.T) {
+	for pattern, want := range map[string]string{
+		`^\S{1,64}$`: `^[^\t\n\f\r ]{1,64}$`, `[^\s,]\s`: `[^\t\n\f\r ,][\t\n\f\r ]`, `a.\d`: `a[^\n]\d`,
+		`(?i)a`: "", `\pL`: "", `[[:alpha:]]`: "", `\z`: "", `a{`: "", `é`: "", `[\w-x]`: "", `(?P<a>b)`: "", `]`: "",
+	} {
+		if got, ok := commonPattern(pattern); ok != (want != "") || ok && got != want {
+			t.Errorf("%s became %s, %v", pattern, got, ok)
+		}
+	}
+}

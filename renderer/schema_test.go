@@ -174,6 +174,10 @@ func TestASchemaFollowsAKindOrLetsPass(t *testing.T) {
 		{"spec: {a: *0 | int & >=10}", "{a: 0}", "{a: 5}"},
 		{`spec: {a!: "x" | "y"}`, "{a: y}", "{a: z}"},
 		{"spec: {a: -5, b: 1_000, c: 1K}", "{b: 1000, c: 1000}", "{a: 5}"},
+		{"spec: {a: int & >=5 & >=3}", "{a: 5}", "{a: 4}"},
+		{"spec: {a: *1 | int, b: a & int}", "{a: 3}", "{a: x}"},
+		{"spec: {a: #x}\n\t#x: {b: #y}\n\t#y: int", "{a: {b: 1}}", "{a: {b: z}}"},
+		{"spec: {a: {b: int}}", "{a: {b: 1}}", "{}"},
 		{"spec: {a: int, a: >5}", "{a: 6}", "{a: 5}"},
 		{"spec: {a: int}\n\tspec: {b: int}", "{a: 1, b: 2}", ""},
 		{"spec: {mode: *1 | int, b?: int, if mode == 2 {b: 7}}", "{mode: 2}", "{mode: x}"},
@@ -215,6 +219,21 @@ func TestASchemaFollowsAKindOrLetsPass(t *testing.T) {
 		if list, _ := misfits(t, s, []byte(doc(i, one.wrong))); one.wrong != "" && len(list) == 0 {
 			t.Errorf("%s: %s passes", one.kind, one.wrong)
 		}
+	}
+}
+
+// A definition that refers to itself is followed some way, not for ever.
+func TestASchemaStaysSmall(t *testing.T) {
+	repo := fstest.MapFS{"kinds/try.cue": {Data: []byte("package kinds\n#Try: {\n\tspec: #tree\n\t#tree: {next?: #tree}\n\tdevice: {...}\n\topenconfig: {}\n}\n")}}
+	size := func(repo fs.FS) int {
+		data, _, err := new(renderer.Renderer).Schema(context.Background(), repo)
+		if err != nil || data == nil {
+			t.Fatal(err)
+		}
+		return len(data)
+	}
+	if more := size(repo) - size(nil); more > 10_000 {
+		t.Errorf("a kind of one field adds %d bytes", more)
 	}
 }
 
