@@ -40,7 +40,6 @@ func TestBlameAgreesWithGit(t *testing.T) {
 	u := newUpstream(t)
 	var lines []string
 	text := func() string { return strings.Join(lines, "") }
-	commit := ""
 	for i := range 60 {
 		for range 1 + random.IntN(4) {
 			at := random.IntN(len(lines) + 1)
@@ -60,10 +59,10 @@ func TestBlameAgreesWithGit(t *testing.T) {
 		if i%3 == 1 {
 			files = []blob{{"", "a/other.yaml", text()}} // its lines come with a later commit
 		}
-		commit = u.push("main", files...)
+		u.push("main", files...)
 	}
 	u.push("main", blob{"", "a/b/c.yaml", text()})
-	commit = u.push("main", blob{"", "a/other.yaml", "x"})
+	commit := u.push("main", blob{"", "a/other.yaml", "x"})
 	want := gitBlame(u, commit, "a/b/c.yaml")
 	if got := commitsOf(t, u, commit, "a/b/c.yaml", text()); !slices.Equal(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)

@@ -69,8 +69,6 @@ func hashing(salt func() string) func(*tree.Tree) *tree.Tree {
 	}
 }
 
-func fixed(s string) func() string { return func() string { return s } }
-
 func TestASecretThatIsShownHashedIsNoDrift(t *testing.T) {
 	inLab(t, func(l *lab) {
 		g := l.device("a", host("old"), models.Drift{Mode: models.DriftEnforce})

@@ -23,7 +23,6 @@ const hostKind = `package kinds
 // served answers through Serve and a Client, without a process in between.
 type served struct {
 	client *Client
-	close  func() error
 }
 
 func serve(t testing.TB) *served {

@@ -58,16 +58,6 @@ type scope struct {
 // refers tells whether a text holds a reference or an escaped one.
 func refers(n *node) bool { return n.shape == text && strings.Contains(n.text, "${") }
 
-// refersWithin tells whether any text below n does.
-func refersWithin(n *node) bool {
-	if n == nil {
-		return false
-	}
-	return refers(n) ||
-		slices.ContainsFunc(n.fields, func(f field) bool { return refersWithin(f.value) }) ||
-		slices.ContainsFunc(n.items, refersWithin)
-}
-
 // referenceError says what is wrong with a reference, at a byte offset of the
 // text.
 type referenceError struct {

@@ -94,22 +94,3 @@ func ago(now, t time.Time) string {
 	}
 	return t.UTC().Format("2006-01-02")
 }
-
-// wrap breaks text at spaces into lines of at most width characters; a word that
-// is longer stands alone.
-func wrap(text string, width int) []string {
-	var lines []string
-	line := ""
-	for _, word := range strings.Fields(text) {
-		switch {
-		case line == "":
-			line = word
-		case len([]rune(line))+1+len([]rune(word)) > width:
-			lines = append(lines, line)
-			line = word
-		default:
-			line += " " + word
-		}
-	}
-	return append(lines, line)
-}
