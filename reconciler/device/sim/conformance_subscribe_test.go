@@ -256,7 +256,7 @@ var subscribeClauses = []clause{
 	{"3.5.2.3", "the time of a change is when it happened, not when it was sent", func(w *wire) {
 		s := w.subscribe(streaming(onChange("/lldp")))
 		s.heard()
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		at := time.Now()
 		w.set(update("/lldp/config/hello-timer", `"31"`))
 		synctest.Wait()

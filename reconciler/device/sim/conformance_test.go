@@ -491,7 +491,7 @@ func (s *stream) heard() []string {
 // after lets time pass, and compares what came meanwhile.
 func (s *stream) after(d time.Duration, want ...string) {
 	s.t.Helper()
-	time.Sleep(d)
+	<-time.After(d)
 	s.says(want...)
 }
 
