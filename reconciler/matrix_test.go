@@ -194,7 +194,7 @@ func runCell(t *testing.T, f fault, mode models.DriftMode, dir string) {
 	// A deployment to the target as it is.
 	c.begin()
 	c.push(1, cellIntended)
-	c.pass(30 * time.Minute)
+	c.pass(13 * time.Minute)
 	c.is("the deployment", f.deploys, f.says)
 	for what, want := range f.rung {
 		if got := c.status().Rungs[what]; got != want {
@@ -208,10 +208,10 @@ func runCell(t *testing.T, f fault, mode models.DriftMode, dir string) {
 	}
 
 	// Quiet: nothing is done, and nothing is told, while nothing happens.
-	c.pass(2 * time.Hour)
-	c.honest("quiet hours")
+	c.pass(25 * time.Minute)
+	c.honest("a quiet while")
 	if f.deploys == models.DeviceApplied && c.sets() != deployed {
-		t.Errorf("quiet hours: %d Sets more", c.sets()-deployed)
+		t.Errorf("a quiet while: %d Sets more", c.sets()-deployed)
 	}
 
 	if f.deploys != models.DeviceApplied {
@@ -231,7 +231,7 @@ func runCell(t *testing.T, f fault, mode models.DriftMode, dir string) {
 	}
 	c.pass(cmp.Or(f.within, 15*time.Minute))
 	c.found("another client's change")
-	c.pass(time.Hour)
+	c.pass(13 * time.Minute)
 	c.honest("another client's change")
 	switch drifted := c.hostname() != "new"; {
 	case mode == models.DriftEnforce && !f.blocked:
@@ -253,7 +253,7 @@ func runCell(t *testing.T, f fault, mode models.DriftMode, dir string) {
 	if mode == models.DriftEnforce && f.blocked {
 		c.retry()
 	}
-	c.pass(2 * time.Hour)
+	c.pass(25 * time.Minute)
 	c.honest("the fault's end")
 	if mode == models.DriftEnforce {
 		c.is("the fault's end", models.DeviceApplied, "")
@@ -270,11 +270,11 @@ func runCell(t *testing.T, f fault, mode models.DriftMode, dir string) {
 func (c *cell) recovers(f fault) {
 	c.mend()
 	if f.deploys == models.DeviceHeld {
-		c.pass(time.Hour)
+		c.pass(13 * time.Minute)
 		c.is("held, the fault gone", models.DeviceHeld, "")
 		c.retry()
 	}
-	c.pass(time.Hour)
+	c.pass(13 * time.Minute)
 	c.is("the fault's end", models.DeviceApplied, "")
 	c.honest("the fault's end")
 }
