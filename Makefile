@@ -37,7 +37,7 @@ e2e-gnmic: ## a simulated target driven by gnmic: GNMIC=/path/to/gnmic
 	fi
 
 .PHONY: check
-check: tidy fmt vet staticcheck race ## what CI holds a change to
+check: tidy fmt vet staticcheck limits race ## what CI holds a change to
 
 .PHONY: tidy
 tidy:
@@ -55,6 +55,10 @@ vet:
 .PHONY: staticcheck
 staticcheck:
 	$(STATICCHECK) $$($(GO) list ./... | grep -v /models/oc)
+
+.PHONY: limits
+limits: # what the race detector would multiply
+	$(GO) test -run '^TestLimits$$' ./renderer/worker
 
 .PHONY: race
 race:

@@ -22,7 +22,7 @@ func confine(memory int64) error {
 			has = pages * uint64(os.Getpagesize())
 		}
 	}
-	for what, most := range map[int]uint64{syscall.RLIMIT_DATA: has + uint64(memory), syscall.RLIMIT_CORE: 0, syscall.RLIMIT_FSIZE: 0, syscall.RLIMIT_NOFILE: 0} {
+	for what, most := range map[int]uint64{syscall.RLIMIT_DATA: has + shadow*uint64(memory), syscall.RLIMIT_CORE: 0, syscall.RLIMIT_FSIZE: 0, syscall.RLIMIT_NOFILE: 0} {
 		if err := syscall.Setrlimit(what, &syscall.Rlimit{Cur: most, Max: most}); err != nil {
 			return fmt.Errorf("limit the process: %w", err)
 		}

@@ -80,6 +80,9 @@ func narrow(t testing.TB) *Pool {
 }
 
 func TestLimits(t *testing.T) {
+	if shadow > 1 {
+		t.Skip("skipped: the race detector takes many times the time and memory; make check runs this without it")
+	}
 	names, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(names) == 0 {
 		t.Fatalf("no cases: %v", err)

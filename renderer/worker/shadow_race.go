@@ -1,0 +1,7 @@
+//go:build race
+
+package worker
+
+// shadow is what a process of this build takes from the kernel for each byte that
+// it has: the race detector keeps several beside it.
+const shadow = 16
