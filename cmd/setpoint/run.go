@@ -159,7 +159,11 @@ func runAll(ctx context.Context, stages map[string]func(context.Context) error) 
 	for name, run := range stages {
 		wg.Go(func() {
 			defer cancel()
-			if err := run(ctx); err != nil {
+			err := run(ctx)
+			if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+				return // told to stop while it was starting
+			}
+			if err != nil {
 				mu.Lock()
 				errs = append(errs, fmt.Errorf("%s: %w", name, err))
 				mu.Unlock()
