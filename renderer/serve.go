@@ -101,7 +101,7 @@ func Serve(r io.Reader, w io.Writer) error {
 	case err := <-broken:
 		return err
 	case err := <-ended:
-		if errors.Is(err, io.EOF) {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return nil
 		}
 		return err
