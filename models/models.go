@@ -42,6 +42,14 @@ const (
 	AdoptAuto    Adopt = "auto"    // written to like any other
 )
 
+// Apply says what a device is sent of a difference. The empty Apply is ApplyEntries.
+type Apply string
+
+const (
+	ApplyEntries Apply = "entries" // the list entries, containers and leaves that differ
+	ApplyRoot    Apply = "root"    // each managed root that differs, replaced by all that is intended there
+)
+
 // DriftMode says what is done about drift.
 type DriftMode string
 
@@ -83,10 +91,15 @@ type Device struct {
 	Credentials string            `json:"credentials"` // a name in the server's configuration
 	Manage      []string          `json:"manage"`      // path text; exclusions begin with "!"
 	Adopt       Adopt             `json:"adopt"`
+	Apply       Apply             `json:"apply,omitempty"`
 	Redundancy  string            `json:"redundancy,omitempty"`
 	Drift       Drift             `json:"drift"`
 	Alerts      []string          `json:"alerts,omitempty"`     // the channels that hear of its drift; none named: all
 	Unenforced  []string          `json:"unenforced,omitempty"` // intended leaves that its platform does not have, by leave of its document
+
+	// Phases are groups of paths that the platform takes one after the other, each
+	// with a request of its own; what no group names comes last.
+	Phases [][]string `json:"phases,omitempty"`
 }
 
 // Intended is one device of a manifest: its entry and its intended config, the

@@ -2,6 +2,7 @@ package reconciler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -262,10 +263,8 @@ func (f *fleet) apply(ctx context.Context, m *member, d found) next {
 		return f.settle(ctx, m, "superseded by a commit", after)
 	case err != nil && readErr != nil:
 		return f.stand(ctx, m, d, models.DeviceHeld, "refused: "+err.Error())
-	case err != nil && after.running != d.running:
-		return f.stand(ctx, m, after, models.DeviceHeld, "refused, and changed in part all the same: "+err.Error())
 	case err != nil:
-		return f.stand(ctx, m, after, models.DeviceHeld, "refused: "+err.Error())
+		return f.stand(ctx, m, after, models.DeviceHeld, refusal(err, d.running, after.running))
 	case readErr != nil:
 		return f.miss(ctx, m, fmt.Errorf("read back: %w", readErr))
 	}
@@ -300,6 +299,9 @@ func (f *fleet) heal(ctx context.Context, m *member, d found) next {
 	case readErr == nil && after.equal():
 		f.Log.InfoContext(ctx, "drift healed", "device", m.name, "changes", len(d.plan.Changes))
 		return f.settle(ctx, m, "healed", after)
+	case err != nil && readErr == nil && after.running != d.running:
+		m.ledger.Stopped = Stop{Reason: "not put back, " + refusal(err, d.running, after.running), At: after.running}
+		d = after
 	case err != nil:
 		m.ledger.Stopped = Stop{Reason: "not put back, refused: " + err.Error(), At: d.running}
 	case readErr != nil:
@@ -331,15 +333,58 @@ func (f *fleet) drifted(ctx context.Context, m *member, d found) next {
 	return n
 }
 
-// set makes one Set, within its deadline.
+// set sends a plan: one Set, or where the device takes it in phases one after the
+// other up to the first that fails, each within its deadline.
 func (f *fleet) set(ctx context.Context, m *member, p *plan.Plan) error {
-	ctx, cancel := context.WithTimeout(ctx, setDeadline)
-	defer cancel()
 	filled, err := f.revealed(p)
 	if err != nil {
 		return err
 	}
-	return m.session.Apply(ctx, filled)
+	all := filled.Requests()
+	for i, r := range all {
+		if err := f.send(ctx, m, r); err != nil && len(all) > 1 {
+			return &phaseError{i + 1, len(all), err}
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *fleet) send(ctx context.Context, m *member, request *plan.Plan) error {
+	ctx, cancel := context.WithTimeout(ctx, setDeadline)
+	defer cancel()
+	return m.session.Apply(ctx, request)
+}
+
+// phaseError is why one of several requests failed. Those before it were accepted.
+type phaseError struct {
+	phase, of int
+	err       error
+}
+
+func (e *phaseError) Error() string {
+	return fmt.Sprintf("in phase %d of %d: %v", e.phase, e.of, e.err)
+}
+
+func (e *phaseError) Unwrap() error { return e.err }
+
+// refusal says that a Set was refused, and with the device as it was before and
+// as it was read back since, what that leaves.
+func refusal(err error, before, after models.Hash) string {
+	phases := new(phaseError)
+	switch {
+	case !errors.As(err, &phases) || phases.phase == 1:
+		if before == after {
+			return "refused: " + err.Error()
+		}
+		return "refused, and changed in part all the same: " + err.Error()
+	case before == after:
+		return "refused, and nothing has changed: " + err.Error()
+	case phases.phase == 2:
+		return fmt.Sprintf("refused in phase 2 of %d, phase 1 stays: %v", phases.of, phases.err)
+	}
+	return fmt.Sprintf("refused in phase %d of %d, phases 1 to %d stay: %v", phases.phase, phases.of, phases.phase-1, phases.err)
 }
 
 // readBack reads and compares after a Set. Some devices show it a little later, so

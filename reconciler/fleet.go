@@ -13,6 +13,7 @@ import (
 	"github.com/setpoint-net/setpoint/bus"
 	"github.com/setpoint-net/setpoint/models"
 	"github.com/setpoint-net/setpoint/models/tree"
+	"github.com/setpoint-net/setpoint/reconciler/plan"
 )
 
 const (
@@ -49,6 +50,7 @@ type member struct {
 	taken   models.Assignment // what the fields below were made for
 	entry   models.Device
 	scope   *tree.Scope
+	how     plan.Strategy // by which it is written
 	session *session
 
 	failures int
@@ -284,16 +286,22 @@ func (f *fleet) enter(ctx context.Context, m *member, manifest models.Hash) erro
 		return fmt.Errorf("manifest %.12s has no device %s", manifest, m.name)
 	}
 	entry.Manage = HeldTo(entry, m.order.paths)
-	if m.scope != nil && sameSession(m.entry, entry) {
-		m.entry = entry
+	scope, same := m.scope, m.scope != nil && sameSession(m.entry, entry)
+	if !same {
+		if scope, err = tree.NewScope(f.Schema, entry.Manage); err != nil {
+			return fmt.Errorf("managed paths: %w", err)
+		}
+	}
+	how, err := plan.For(f.Schema, entry, scope)
+	if err != nil {
+		return err
+	}
+	if same {
+		m.entry, m.how = entry, how
 		return nil
 	}
-	scope, err := tree.NewScope(f.Schema, entry.Manage)
-	if err != nil {
-		return fmt.Errorf("managed paths: %w", err)
-	}
 	f.hangUp(m)
-	m.entry, m.scope = entry, scope
+	m.entry, m.scope, m.how = entry, scope, how
 	m.failures, m.suspect, m.equal = 0, "", ""
 	return nil
 }

@@ -80,7 +80,7 @@ func (l Ledger) writeOnly() int {
 // reckoner holds what runs against what is intended, in the light of a ledger.
 // It is pure but for reveal, which may fail.
 type reckoner struct {
-	scope  *tree.Scope
+	how    plan.Strategy
 	ledger *Ledger
 	key    []byte
 	reveal func(string) (string, error) // a leaf's text to the secret itself
@@ -96,26 +96,22 @@ func (r reckoner) mark(path, value string) string {
 
 // plan is what is left to do on a device. A secret that is there in another form
 // and a leaf that came along with a Set are no difference; but where an operation
-// has to write around them, it writes what is intended.
+// has to write around them, it writes what is intended. What came along is not
+// replaced away either.
 func (r reckoner) plan(running, intended *tree.Tree) (*plan.Plan, error) {
-	p := plan.DiffScoped(r.scope, running, intended)
+	p := r.how.Diff(running, intended, intended)
 	accepted, err := r.accepted(p)
 	if err != nil || len(accepted) == 0 {
 		return p, err
 	}
-	expected := intended
+	how, expected := r.how, intended
 	for _, c := range accepted {
 		expected = expected.ReplaceAt(c.Path, c.Old)
-	}
-	q := plan.DiffScoped(r.scope, running, expected)
-	for _, values := range [][]plan.Value{q.Replaces, q.Updates} {
-		for i := range values {
-			if meant := intended.Lookup(values[i].Path); meant != nil {
-				values[i].Node = meant
-			}
+		if c.New == nil {
+			how.Spared = append(how.Spared, c.Path)
 		}
 	}
-	return q, nil
+	return how.Diff(running, expected, intended), nil
 }
 
 func (r reckoner) accepted(p *plan.Plan) ([]plan.Change, error) {
@@ -162,7 +158,7 @@ func (r reckoner) sameSecret(c plan.Change) (bool, error) {
 // any more are forgotten.
 func (r reckoner) learn(running, intended *tree.Tree) error {
 	kept := map[string]Fingerprint{}
-	for _, c := range plan.DiffScoped(r.scope, running, intended).Changes {
+	for _, c := range r.how.Diff(running, intended, intended).Changes {
 		if c.Old == nil || c.New == nil || !c.New.Schema.Secret || c.New.Schema.Kind != tree.Leaf {
 			continue
 		}
@@ -294,7 +290,7 @@ func (f *fleet) reveal(text string) (string, error) {
 }
 
 func (f *fleet) reckoner(m *member) reckoner {
-	return reckoner{scope: m.scope, ledger: &m.ledger, key: f.Key, reveal: f.reveal}
+	return reckoner{how: m.how, ledger: &m.ledger, key: f.Key, reveal: f.reveal}
 }
 
 // keepLedger stores a member's ledger if it has anything new. While the store is

@@ -48,6 +48,8 @@ const (
 	codeDuplicateAddress models.Code = "duplicate-address"
 	codePlatform         models.Code = "platform"
 	codeAdopt            models.Code = "adopt"
+	codeApply            models.Code = "apply"
+	codeApplyTie         models.Code = "apply-tie"
 	codeNull             models.Code = "null"
 	codeVarTie           models.Code = "var-tie"
 	codePriority         models.Code = "priority"
@@ -170,6 +172,8 @@ var codes = map[models.Code]string{
 	codeDuplicateAddress: "two devices have the same address",
 	codePlatform:         "a platform is not known",
 	codeAdopt:            "adopt is neither approve nor auto",
+	codeApply:            "apply is neither entries nor root, or root has no effect",
+	codeApplyTie:         "two groups of one priority say different things of apply",
 	codeNull:             "a var or a field of a spec has no value",
 	codeVarTie:           "two groups of one priority give a var different values",
 	codePriority:         "a priority is not an integer from 0 to 999",

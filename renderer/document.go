@@ -34,6 +34,7 @@ type deviceDoc struct {
 	addressAt place
 	ownManage []entry
 	allowed   []entry // what it may go without, where its platform omits it
+	apply     entry   // what it is sent of a difference; empty: as its groups say
 
 	platformName entry
 
@@ -50,6 +51,7 @@ type groupDoc struct {
 	target     target
 	priority   int
 	manage     []entry
+	apply      entry
 	vars       *node
 	openconfig *node
 	fragment   given // openconfig
@@ -312,7 +314,7 @@ func (d *decoder) device(n *node) {
 	if spec == nil {
 		d.at(n.at, codeMissing, "spec is missing")
 	}
-	known := []string{"address", "platform", "credentials", "manage", "adopt", "redundancy", "allowUnenforced", "vars", "openconfig"}
+	known := []string{"address", "platform", "credentials", "manage", "adopt", "apply", "redundancy", "allowUnenforced", "vars", "openconfig"}
 	d.fields(spec, "spec of a Device", append(known, laterDeviceFields...)...)
 	for _, later := range laterDeviceFields {
 		if v := spec.get(later); !v.empty() && v.text != "false" {
@@ -336,6 +338,7 @@ func (d *decoder) device(n *node) {
 	}
 	dev.ownManage = d.manage(spec.get("manage"))
 	dev.Adopt = d.adopt(spec.get("adopt"))
+	dev.apply = d.apply(spec.get("apply"))
 	dev.Redundancy = d.text(spec.get("redundancy"), "redundancy")
 	dev.vars = d.vars(spec.get("vars"))
 	dev.openconfig = d.mapped(spec.get("openconfig"), "openconfig")
@@ -470,9 +473,10 @@ func (d *decoder) group(n *node) {
 	var ok bool
 	g.target, ok = d.target(n)
 	spec := n.get("spec")
-	d.fields(spec, "spec of a Group", "priority", "manage", "vars", "openconfig")
+	d.fields(spec, "spec of a Group", "priority", "manage", "apply", "vars", "openconfig")
 	g.priority = d.priority(spec.get("priority"))
 	g.manage = d.manage(spec.get("manage"))
+	g.apply = d.apply(spec.get("apply"))
 	g.vars = d.vars(spec.get("vars"))
 	g.openconfig = d.mapped(spec.get("openconfig"), "openconfig")
 	g.fragment = about(g.openconfig)

@@ -135,6 +135,7 @@ func assemble(d *decoder, f *fleet) {
 		})
 		s.vars = f.vars(d.ledger, s, overlays)
 		f.manage(d.ledger, s, scopes, valid)
+		s.decideApply(d.ledger)
 	}
 }
 

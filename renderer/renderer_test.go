@@ -242,6 +242,7 @@ func TestOnlyWhatAChangeTouchesIsRenderedAnew(t *testing.T) {
 		{"a comment", "inventory/devices.yaml", "apiVersion", "# hello\n---\napiVersion", 0},
 		{"quotes", "fabric/system.yaml", "lon1.example.com", `"lon1.example.com"`, 0},
 		{"an address", "extra/device.yaml", "192.0.2.19", "192.0.2.20", 0},
+		{"how a device is written", "extra/device.yaml", "  address:", "  apply: root\n  address:", 0},
 		{"a document's name", "extra/group.yaml", "name: banner", "name: motd", 0},
 		{"a device's fragment", "extra/device.yaml", "mtu: 1500", "mtu: 1600", 1},
 		{"a request for two devices", "extra/ports.yaml", "vlan: 10", "vlan: 20", 2},

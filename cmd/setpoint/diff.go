@@ -154,7 +154,11 @@ func (d *diffing) againstBase(ctx context.Context, errOut io.Writer, r *renderer
 		if err != nil {
 			return nil, err
 		}
-		changes = append(changes, change{name: h.Name, plan: d.between(nil, old, now)})
+		how, err := strategyOf(h.Device)
+		if err != nil {
+			return nil, err
+		}
+		changes = append(changes, change{name: h.Name, plan: d.between(how, old, now, now)})
 		delete(before, h.Name)
 	}
 	if len(d.names) > 0 || d.selector != "" {
@@ -169,12 +173,26 @@ func (d *diffing) againstBase(ctx context.Context, errOut io.Writer, r *renderer
 	return changes, nil
 }
 
-// between is the plan that leads from the old state to the new one, or back.
-func (d *diffing) between(scope *tree.Scope, old, now *tree.Tree) *plan.Plan {
+// between is the plan that leads from the old state to the new one, or back. What is
+// expected of the device and what it is sent for that may differ in secrets.
+func (d *diffing) between(how plan.Strategy, old, expected, meant *tree.Tree) *plan.Plan {
 	if d.reverse {
-		old, now = now, old
+		return how.Diff(expected, old, old)
 	}
-	return plan.DiffScoped(scope, old, now)
+	return how.Diff(old, expected, meant)
+}
+
+// strategyOf is how a device is written.
+func strategyOf(d models.Device) (plan.Strategy, error) {
+	scope, err := tree.NewScope(tree.OpenConfig(), reconciler.HeldTo(d, nil))
+	if err != nil {
+		return plan.Strategy{}, fmt.Errorf("%s: managed paths: %w", d.Name, err)
+	}
+	how, err := plan.For(tree.OpenConfig(), d, scope)
+	if err != nil {
+		return plan.Strategy{}, fmt.Errorf("%s: %w", d.Name, err)
+	}
+	return how, nil
 }
 
 func parse(config []byte) (*tree.Tree, error) {
@@ -236,13 +254,19 @@ func (d *diffing) against(ctx context.Context, dev renderer.Device, targets map[
 		return c
 	}
 	intended = t.Scope.Filter(intended)
-	for _, leaf := range plan.DiffScoped(t.Scope, running, intended).Changes {
+	how, err := strategyOf(dev.Device)
+	if err != nil {
+		c.err = err
+		return c
+	}
+	expected := intended
+	for _, leaf := range how.Diff(running, intended, intended).Changes {
 		if leaf.Old != nil && leaf.New != nil && leaf.New.Schema.Secret {
-			intended = intended.ReplaceAt(leaf.Path, leaf.Old)
+			expected = expected.ReplaceAt(leaf.Path, leaf.Old)
 			c.hidden++
 		}
 	}
-	c.plan = d.between(t.Scope, running, intended)
+	c.plan = d.between(how, running, expected, intended)
 	return c
 }
 

@@ -74,9 +74,39 @@ func (c *Scope) Covers(p Path) bool {
 	if err != nil || !c.Contains(p) {
 		return false
 	}
-	return !slices.ContainsFunc(c.entries, func(e scopeEntry) bool {
-		return e.exclude && len(e.path) >= len(p) && slices.EqualFunc(e.path[:len(p)], p, mayMatch)
-	})
+	return !slices.ContainsFunc(c.entries, func(e scopeEntry) bool { return e.exclude && e.path.MayBeWithin(p) })
+}
+
+// Tops are the outermost managed paths, as NewScope was given them: a list may lack
+// keys, and a key's value hold "*". For a scope of everything they are the top
+// containers.
+func (c *Scope) Tops() []Path {
+	var all []Path
+	if c.all {
+		for _, n := range c.schema.Root.children {
+			all = append(all, Path{{Name: n.Name}})
+		}
+		return all
+	}
+	for i, e := range c.entries {
+		inside := func(j int, o scopeEntry) bool {
+			return j != i && !o.exclude && e.path.Within(o.path) && (j < i || !o.path.Within(e.path))
+		}
+		within := false
+		for j, o := range c.entries {
+			within = within || inside(j, o)
+		}
+		if !e.exclude && !within {
+			all = append(all, e.path)
+		}
+	}
+	return all
+}
+
+// MayBeWithin says whether something that p names may be at or below top, which is
+// of the same schema: p may have "*" in a key's value or lack keys, and so may top.
+func (p Path) MayBeWithin(top Path) bool {
+	return len(p) >= len(top) && slices.EqualFunc(p[:len(top)], top, mayMatch)
 }
 
 // mayMatch is matchElem, for an e that stands for every entry where it has no keys.

@@ -12,6 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
 	yaml "go.yaml.in/yaml/v3"
+
+	"github.com/setpoint-net/setpoint/models"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -31,8 +33,19 @@ func golden(t *testing.T, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := Diff(mustParse(t, section(ar, "running.json")), mustParse(t, section(ar, "intended.json")))
-	out := &txtar.Archive{Comment: ar.Comment, Files: slices.Clone(ar.Files[:2])}
+	var how Strategy
+	given := 2
+	if d := section(ar, "device.json"); d != "" {
+		var entry models.Device
+		if err := json.Unmarshal([]byte(d), &entry); err != nil {
+			t.Fatal(err)
+		}
+		how = strategy(t, entry.Apply, entry.Phases, entry.Manage...)
+		given++
+	}
+	intended := mustParse(t, section(ar, "intended.json"))
+	p := how.Diff(mustParse(t, section(ar, "running.json")), intended, intended)
+	out := &txtar.Archive{Comment: ar.Comment, Files: slices.Clone(ar.Files[:given])}
 	for _, o := range []struct {
 		name string
 		Options

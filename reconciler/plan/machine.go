@@ -21,6 +21,14 @@ type (
 		Deletes  []string      `json:"deletes"`
 		Replaces []updatedJSON `json:"replaces"`
 		Updates  []updatedJSON `json:"updates"`
+		Notes    []string      `json:"notes,omitempty"`
+		Requests []stepJSON    `json:"requests,omitempty"` // where there are several
+	}
+	// stepJSON is how many of the operations, in their order, a request holds.
+	stepJSON struct {
+		Deletes  int `json:"deletes"`
+		Replaces int `json:"replaces"`
+		Updates  int `json:"updates"`
 	}
 	changeJSON struct {
 		Op   string          `json:"op"` // add, remove, change, reorder
@@ -38,6 +46,10 @@ func writeJSON(b *bytes.Buffer, p *Plan, o Options) {
 	out := planJSON{
 		Title: o.Title, Added: p.Added(), Removed: p.Removed(),
 		Changes: []changeJSON{}, Deletes: []string{}, Replaces: updated(p.Replaces), Updates: updated(p.Updates),
+		Notes: p.Notes,
+	}
+	for _, s := range p.steps {
+		out.Requests = append(out.Requests, stepJSON{s.deletes, s.replaces, s.updates})
 	}
 	for _, c := range p.Changes {
 		out.Changes = append(out.Changes, changeJSON{op(c), c.Path.String(), sideJSON(c.Old), sideJSON(c.New)})
@@ -169,14 +181,38 @@ func writeSeparated(b *bytes.Buffer, open, end byte, members []*tree.Value, writ
 }
 
 // writeGNMI writes the SetRequest as gnmic set --request-file reads it, which is
-// YAML: what setpoint would send can be sent by hand, but for its secrets.
+// YAML: what setpoint would send can be sent by hand, but for its secrets. Of
+// several requests each is a document.
 func writeGNMI(to *bytes.Buffer, p *Plan, o Options) {
 	b := new(bytes.Buffer)
-	b.WriteString("# SetRequest")
-	if o.Title != "" {
-		b.WriteString(" for " + visible(o.Title))
+	all := p.Requests()
+	if len(all) == 0 {
+		all = []*Plan{p}
 	}
-	fmt.Fprintf(b, ": %d deletes, %d replaces, %d updates\n", len(p.Deletes), len(p.Replaces), len(p.Updates))
+	for i, r := range all {
+		number := ""
+		if len(all) > 1 {
+			number = fmt.Sprintf(" %d of %d", i+1, len(all))
+		}
+		if i > 0 {
+			b.WriteString("---\n")
+		}
+		b.WriteString("# SetRequest" + number)
+		if o.Title != "" {
+			b.WriteString(" for " + visible(o.Title))
+		}
+		fmt.Fprintf(b, ": %d deletes, %d replaces, %d updates\n", len(r.Deletes), len(r.Replaces), len(r.Updates))
+		if i == 0 {
+			for _, note := range p.Notes {
+				b.WriteString("# " + note + "\n")
+			}
+		}
+		writeRequest(b, r)
+	}
+	writeEscaped(to, b.String())
+}
+
+func writeRequest(b *bytes.Buffer, p *Plan) {
 	if len(p.Deletes) > 0 {
 		b.WriteString("deletes:\n")
 		for _, d := range p.Deletes {
@@ -185,7 +221,6 @@ func writeGNMI(to *bytes.Buffer, p *Plan, o Options) {
 	}
 	writeOperations(b, "replaces", p.Replaces)
 	writeOperations(b, "updates", p.Updates)
-	writeEscaped(to, b.String())
 }
 
 func writeOperations(b *bytes.Buffer, name string, values []Value) {

@@ -35,6 +35,16 @@
 // No delete and no replace reaches beyond what is managed: [DiffScoped] takes an
 // operation apart where the scope excludes something below its path.
 //
+// # Strategies
+//
+// A [Strategy] sends the same difference otherwise, for devices that want it so; what
+// people and guards see, Changes, stays the same. By root, one replace of all that is
+// intended at a managed root takes the place of the operations below it, but never
+// where something below it is excluded, or spared as the device's own: there they
+// stay as they are, and one of the plan's notes says so. In phases, the operations are cut into
+// several requests: first the deletes, from the last phase to the first, then what is written, from the
+// first to the last. That is not atomic, and a note says so.
+//
 // # Secrets
 //
 // A leaf that the schema calls secret is written as "(secret)" in every text form,
@@ -57,6 +67,11 @@ type Plan struct {
 	Deletes  []tree.Path
 	Replaces []Value
 	Updates  []Value
+
+	// Notes are what is particular about how it is sent, a line each.
+	Notes []string
+
+	steps []step // what of the operations each request holds; none: one holds all
 }
 
 // Value is a node to be written, at its path.
@@ -115,16 +130,15 @@ func Diff(running, intended *tree.Tree) *Plan {
 // spared, also where it lies below an entry that comes or goes. A nil scope
 // manages everything.
 func DiffScoped(scope *tree.Scope, running, intended *tree.Tree) *Plan {
-	d := &differ{scope: scope, plan: &Plan{}}
-	d.node(nil, running.Root(), intended.Root())
-	return d.plan
+	return Strategy{Scope: scope}.Diff(running, intended, intended)
 }
 
 type differ struct {
 	scope   *tree.Scope
 	plan    *Plan
-	covered bool // an operation further up does it all
-	whole   int  // see Change
+	divided func(tree.Path) bool // what is below a path is not written at once
+	covered bool                 // an operation further up does it all
+	whole   int                  // see Change
 }
 
 func (d *differ) delete(p tree.Path) {
@@ -260,7 +274,7 @@ func (d *differ) added(p tree.Path, v *tree.Value) {
 	switch {
 	case isLeaf(v):
 		d.leaf(p, nil, v)
-	case v.Entry() && d.covers(p):
+	case v.Entry() && d.covers(p) && !d.divided(p):
 		d.replace(p, v)
 		d.entry(p, v, func(p tree.Path, leaf *tree.Value) { d.change(p, nil, leaf) })
 	case v.Entry():
@@ -280,7 +294,7 @@ func (d *differ) addedMembers(p tree.Path, v *tree.Value) {
 }
 
 // entryAround writes a new entry leaf by leaf, because something that is not
-// managed may be below it. The update of any leaf makes the entry; the leaf that
+// managed, or is written in another phase, may be below it. The update of any leaf makes the entry; the leaf that
 // repeats its key goes first, and without one the entry itself is updated.
 func (d *differ) entryAround(p tree.Path, v *tree.Value) {
 	named := false

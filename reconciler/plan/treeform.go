@@ -43,6 +43,11 @@ func (t *treeWriter) title(p *Plan) {
 		return
 	}
 	t.b.WriteString(totals(p.Added(), p.Removed()) + "\n")
+	for _, note := range p.Notes {
+		for _, line := range wrap(note, t.Width-2) {
+			t.b.WriteString("  " + line + "\n")
+		}
+	}
 }
 
 func (t *treeWriter) header(g group) {

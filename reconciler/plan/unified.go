@@ -49,6 +49,9 @@ func (u *unifiedWriter) write(p *Plan) {
 }
 
 func (u *unifiedWriter) hunks(p *Plan) {
+	for _, note := range p.Notes {
+		u.line("36", "# "+note)
+	}
 	for _, g := range groups(p) {
 		u.line("36", "@@ "+pathText(g.path)+" @@")
 		for _, c := range g.changes {
