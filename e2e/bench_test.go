@@ -135,7 +135,8 @@ func (r *report) measure(t *testing.T, n int) figures {
 		return time.Since(began), w.rendered(), w.burnt() - before
 	}
 	f.first, f.renderCold, f.cpuFirst = deploy(map[string]string{
-		"devices.yaml": inventory, "network.yaml": leafYAML(leaf), "one.yaml": oneYAML("one"),
+		"devices.yaml": strings.ReplaceAll(inventory, "  credentials:", "  platform: leaf\n  credentials:"), "platform.yaml": leafPlatform,
+		"network.yaml": leafYAML(leaf), "one.yaml": oneYAML("one"),
 		"drift.yaml": "apiVersion: setpoint/v1\nkind: DriftPolicy\nmetadata: {name: all}\nfor: {selector: role=leaf}\nspec: {mode: enforce}\n",
 	})
 	r.say("%s: deployed in %s", fleetOf(n), short(f.first))
@@ -292,7 +293,6 @@ func leafSwitch(t testing.TB) string {
 	if err := json.NewDecoder(z).Decode(&leaf); err != nil {
 		t.Fatal(err)
 	}
-	withoutWhen(leaf)
 	text, err := json.Marshal(leaf)
 	if err != nil {
 		t.Fatal(err)
@@ -300,29 +300,15 @@ func leafSwitch(t testing.TB) string {
 	return string(text)
 }
 
-// withoutWhen takes out what a device took and YANG has a condition against: EVPN
-// in the default instance, and the VNI of an instance that knows its VLANs.
-func withoutWhen(v any) {
-	switch v := v.(type) {
-	case []any:
-		for _, item := range v {
-			withoutWhen(item)
-		}
-	case map[string]any:
-		if v["name"] == "DEFAULT" {
-			delete(v, "evpn")
-			delete(v, "openconfig-evpn:evpn")
-		}
-		if vxlan, ok := v["vxlan"].(map[string]any); ok {
-			if config, ok := vxlan["config"].(map[string]any); ok {
-				delete(config, "vni")
-			}
-		}
-		for _, member := range v {
-			withoutWhen(member)
-		}
-	}
-}
+// leafPlatform is what such a switch takes and the model has a condition against.
+const leafPlatform = `apiVersion: setpoint/v1
+kind: Platform
+metadata: {name: leaf}
+spec:
+  unconditional:
+    - /network-instances/network-instance/evpn
+    - /network-instances/network-instance/evpn/evpn-instances/evpn-instance/vxlan/config/vni
+`
 
 // leafYAML is a group whose fragment is that JSON: YAML holds JSON as it is.
 func leafYAML(leaf string) string {

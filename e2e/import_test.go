@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
+	"github.com/setpoint-net/setpoint/bus/notify/notifytest"
 	"github.com/setpoint-net/setpoint/reconciler/device/sim"
 )
 
@@ -79,6 +80,45 @@ func TestEachDeviceOfTheTemplateIsImportedAsItRuns(t *testing.T) {
 		if n := w.fleet[i].Sets(); n != 0 {
 			t.Errorf("%s saw %d Sets", name, n)
 		}
+	}
+}
+
+// TestASwitchThatBreaksTheModelsConditionsIsTakenOn imports a leaf switch that runs
+// EVPN in its default network instance, which the model has a condition against. It
+// is deployed as it runs, and changed there; what the switch itself refuses is told.
+func TestASwitchThatBreaksTheModelsConditionsIsTakenOn(t *testing.T) {
+	const policy = "/network-instances/network-instance[name=DEFAULT]/evpn/evpn-instances/evpn-instance[evi=102]/import-export-policy"
+	w := newWorld(t, 0)
+	w.write("setpoint.yaml", importConfig)
+	w.addServing(sim.Config{Name: "leaf1", Initial: []byte(leafSwitch(t)), Refuse: []string{policy}})
+	doc, told := w.imports(0)
+	if strings.Contains(told, "would not render") || !strings.Contains(told, "/network-instances/network-instance/evpn\n") {
+		t.Errorf("import tells %s", told)
+	}
+	w.write("imported/leaf1.yaml", doc)
+	if out, code := w.setpoint("diff", "imported", "--live", "-c", "setpoint.yaml"); code != 0 || out != "no change\n" {
+		t.Errorf("diff --live exits with %d: %s", code, out)
+	}
+	w.start()
+	w.deployed(w.push(map[string]string{"leaf1.yaml": doc}))
+	if n := w.fleet[0].Sets(); n != 0 {
+		t.Errorf("the target saw %d Sets", n)
+	}
+	doc = strings.Replace(doc, `"10.255.0.1:101"`, `"10.255.0.1:9101"`, 1)
+	sha := w.push(map[string]string{"leaf1.yaml": doc})
+	w.await(sha, "setpoint/deploy") // it awaits a person, as any device that was imported
+	if out, code := w.setpoint("approve", "leaf1"); code != 0 {
+		t.Fatalf("approve exits with %d: %s", code, out)
+	}
+	w.awaitStatus(sha, "setpoint/deploy", func(s notifytest.Status) bool { return s.State == "success" })
+	w.holds(0, `"10.255.0.1:9101"`)
+	doc = strings.Replace(doc, `"65101:10102"`, `"65101:9102"`, 1)
+	s := w.await(w.push(map[string]string{"leaf1.yaml": doc}), "setpoint/deploy")
+	if s.State != "failure" || !strings.Contains(s.Description, "leaf1") {
+		t.Errorf("the deploy's status is %s: %s", s.State, s.Description)
+	}
+	if out, code := w.setpoint("devices", "leaf1"); code != 1 || !strings.Contains(out, policy) {
+		t.Errorf("devices exits with %d: %s", code, out)
 	}
 }
 

@@ -32,6 +32,8 @@ type fault struct {
 	code   models.Code // "": what the one who asked calls it
 	// absent is a leaf that nobody sets and that the fault rests on, nil for none.
 	absent tree.Path
+	// condition is the node whose condition does not hold, nil for another fault.
+	condition *tree.Node
 }
 
 // checker asks ygot, the authority on validity, about each distinct thing once.

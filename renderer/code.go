@@ -8,6 +8,9 @@ import "github.com/setpoint-net/setpoint/models"
 // that each is in the table below, has a golden case that brings it forth, and an
 // entry with cause and remedy in docs/errors.md.
 const (
+	// CodeYANGWhen is the one that a Platform may lift: setpoint import looks for it.
+	CodeYANGWhen models.Code = "yang-when"
+
 	// The files.
 	codeSymlink   models.Code = "symlink"
 	codeIrregular models.Code = "irregular"
@@ -70,10 +73,11 @@ const (
 	codeManageOverlap    models.Code = "manage-overlap"
 	codeManageMissing    models.Code = "manage-missing"
 
-	codeSchemaPath   models.Code = "schema-path"
-	codeUnenforced   models.Code = "unenforced"
-	codeOmitted      models.Code = "omitted"
-	codeRolloutValue models.Code = "rollout-value"
+	codeSchemaPath    models.Code = "schema-path"
+	codeUnenforced    models.Code = "unenforced"
+	codeUnconditional models.Code = "unconditional"
+	codeOmitted       models.Code = "omitted"
+	codeRolloutValue  models.Code = "rollout-value"
 
 	// Tenants.
 	codePort         models.Code = "port"
@@ -98,7 +102,6 @@ const (
 	codeYANGType      models.Code = "yang-type"
 	codeYANGValue     models.Code = "yang-value"
 	codeYANGLeafref   models.Code = "yang-leafref"
-	codeYANGWhen      models.Code = "yang-when"
 	codeYANGMandatory models.Code = "yang-mandatory"
 
 	// Kinds.
@@ -194,10 +197,11 @@ var codes = map[models.Code]string{
 	codeManageOverlap:    "managed paths of one list repeat or contradict one another",
 	codeManageMissing:    "a device manages nothing",
 
-	codeSchemaPath:   "a path of the model is not one, or has keys",
-	codeUnenforced:   "a device is allowed to go without what its platform has",
-	codeOmitted:      "a value is set that the device's platform has no place for",
-	codeRolloutValue: "a value of a Rollout is not one, or out of bounds",
+	codeSchemaPath:    "a path of the model is not one, or has keys",
+	codeUnenforced:    "a device is allowed to go without what its platform has",
+	codeUnconditional: "a Platform lifts a condition that the model does not have",
+	codeOmitted:       "a value is set that the device's platform has no place for",
+	codeRolloutValue:  "a value of a Rollout is not one, or out of bounds",
 
 	codePort:         "a port or a range of ports is not one",
 	codeTenantFolder: "a tenant's folder is not one, or not its own",
@@ -219,7 +223,7 @@ var codes = map[models.Code]string{
 	codeYANGType:      "YAML reads a value as another type than YANG wants",
 	codeYANGValue:     "YANG refuses a value",
 	codeYANGLeafref:   "a value refers to something that is not there",
-	codeYANGWhen:      "something is set where another value rules it out",
+	CodeYANGWhen:      "something is set where another value rules it out",
 	codeYANGMandatory: "an entry lacks a value that it must have",
 
 	codeKindFolder:  "a CUE file lies where kinds are not read from",

@@ -115,13 +115,13 @@ func (w *termWalk) descend(steps []*tree.Node) {
 
 func (w *termWalk) when(v *tree.Value) {
 	for _, c := range v.Schema.When {
-		f := fault{code: codeYANGWhen, path: append(slices.Clone(w.path), tree.Elem{Name: v.Schema.Name})}
+		f := fault{code: CodeYANGWhen, condition: v.Schema, path: append(slices.Clone(w.path), tree.Elem{Name: v.Schema.Name})}
 		held, because := w.holds(c, v)
 		if held != no {
 			continue
 		}
 		f.msg = fmt.Sprintf("%s: only where %s, and %s is %s", v.Schema.Name, conditionText(c), because.test.Leaf.Name, because.text())
-		f.hint = "leave it out, or change " + because.test.Leaf.Name
+		f.hint = fmt.Sprintf("leave it out, or change %s; if the device takes both, its Platform may say so: unconditional: [%s]", because.test.Leaf.Name, v.Schema.Path())
 		if because.value == nil {
 			f.absent = w.place(because.test)
 		}

@@ -77,7 +77,7 @@ func TestEveryConditionIsHeldTo(t *testing.T) {
 		}
 		found := 0
 		for _, f := range r.checker.faults(parsed) {
-			if at, err := r.schema.Find(f.path); err == nil && at == n && f.code == codeYANGWhen {
+			if at, err := r.schema.Find(f.path); err == nil && at == n && f.code == CodeYANGWhen {
 				found++
 			}
 		}

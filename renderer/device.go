@@ -76,7 +76,7 @@ func (r *rendering) config(ctx context.Context) *tree.Tree {
 	merged := r.merge()
 	r.managed(merged)
 	for _, f := range r.checker.faults(merged) {
-		if f.absent != nil && r.maySet(f.absent) {
+		if r.free(f.condition) || f.absent != nil && r.maySet(f.absent) {
 			continue
 		}
 		r.blame(f, codeYANGValue)

@@ -72,7 +72,8 @@
 // The parsed config is validated by ygot, the authority, leaf by leaf but each
 // distinct value once (see checker), and its leafrefs in one pass (see references):
 // nothing that ygot rejects is accepted. What ygot does not look at is: conditions
-// (when) that another value makes false, and mandatory leaves (see terms).
+// (when) that another value makes false, and mandatory leaves (see terms). A Platform
+// names the conditions that its devices don't keep: those are theirs to judge.
 // Of the modules' conditions models/gen lists the few that are not. Everything set has to lie inside the
 // device's managed paths, its own and its groups' together.
 //

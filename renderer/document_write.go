@@ -63,6 +63,31 @@ func WriteDevice(w io.Writer, d models.Device, config *tree.Tree) error {
 	return err
 }
 
+// Lifted is a condition of the model that a Platform lifts.
+type Lifted struct {
+	Path string // of the schema, without keys
+	Why  string // one line
+}
+
+// WritePlatform writes a Platform document that lifts conditions, each with its
+// reason as a comment.
+func WritePlatform(w io.Writer, name string, lifted []Lifted) error {
+	var p printer
+	p.line(0, "apiVersion: %s", apiVersion)
+	p.line(0, "kind: Platform")
+	p.line(0, "metadata:")
+	p.line(1, "name: %s", yamlText(name))
+	p.line(0, "spec:")
+	p.line(1, "base: %s", defaultPlatform)
+	p.line(1, "unconditional:")
+	for _, l := range lifted {
+		p.line(2, "# %s", strings.Join(strings.Fields(l.Why), " "))
+		p.line(2, "- %s", yamlText(l.Path))
+	}
+	_, err := w.Write(p.Bytes())
+	return err
+}
+
 // printer writes indented lines of YAML.
 type printer struct {
 	bytes.Buffer

@@ -90,7 +90,8 @@ func TestRenderedConfigIsAFixedPoint(t *testing.T) {
 
 // asFragment is a device that has a config for its fragment: JSON is YAML.
 func asFragment(config []byte) []byte {
-	const head = "apiVersion: setpoint/v1\nkind: Device\nmetadata: {name: a}\nspec:\n  address: a\n  credentials: c\n  manage: [/]\n  openconfig: "
+	const lifted = "apiVersion: setpoint/v1\nkind: Platform\nmetadata: {name: p}\nspec: {unconditional: [/network-instances/network-instance/evpn, /network-instances/network-instance/evpn/evpn-instances/evpn-instance/vxlan/config/vni]}\n---\n"
+	const head = lifted + "apiVersion: setpoint/v1\nkind: Device\nmetadata: {name: a}\nspec:\n  address: a\n  credentials: c\n  platform: p\n  manage: [/]\n  openconfig: "
 	return append([]byte(head), bytes.ReplaceAll(config, []byte("${"), []byte("$${"))...)
 }
 

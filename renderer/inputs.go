@@ -33,7 +33,7 @@ func (w *worker) inputs(s *subject) (id sum, ok bool) {
 		w.residents[q].limits(&in, s)
 	}
 	in.mark('o')
-	for _, list := range [][]entry{s.omits(), s.allowed} {
+	for _, list := range [][]entry{s.omits(), s.allowed, s.unconditional()} {
 		in.number(len(list))
 		for _, e := range list {
 			in.text(e.text)

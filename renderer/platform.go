@@ -16,6 +16,9 @@ type platformDoc struct {
 	name  string
 	at    place
 	omits []entry // paths of the schema, without keys, that the devices don't have
+	// unconditional are nodes that the devices take whatever the model's condition
+	// (when) on them says: the devices' own validation has the word there.
+	unconditional []entry
 }
 
 func (d *decoder) platformDocument(n *node) {
@@ -23,7 +26,7 @@ func (d *decoder) platformDocument(n *node) {
 	name, at := d.metadata(n, "Platform", false)
 	p := &platformDoc{name: name, at: at}
 	spec := n.get("spec")
-	d.fields(spec, "spec of a Platform", "base", "omits")
+	d.fields(spec, "spec of a Platform", "base", "omits", "unconditional")
 	if base := spec.get("base"); base != nil && d.text(base, "base") != defaultPlatform && base.shape == text {
 		d.add(mistake{at: base.at, code: codePlatform, msg: fmt.Sprintf("base %q is not known", cut(base.text, 64)), hint: joined("known: "+defaultPlatform, "a Platform refines a profile that is built in")})
 	}
@@ -32,6 +35,7 @@ func (d *decoder) platformDocument(n *node) {
 		return
 	}
 	p.omits = d.schemaPaths(spec.get("omits"), "omits")
+	p.unconditional = d.conditions(spec.get("unconditional"))
 	if name != "" {
 		d.platforms = append(d.platforms, p)
 	}
@@ -49,6 +53,50 @@ func (d *decoder) schemaPaths(n *node, what string) []entry {
 		out = append(out, entry{path, e.at})
 	}
 	return out
+}
+
+// conditions reads the paths of nodes that have a condition of their own.
+func (d *decoder) conditions(n *node) []entry {
+	return slices.DeleteFunc(d.schemaPaths(n, "unconditional"), func(e entry) bool {
+		p, err := tree.ParsePath(e.text)
+		if err != nil {
+			return true
+		}
+		at, err := tree.OpenConfig().Find(p)
+		if err != nil || len(at.When) > 0 {
+			return err != nil
+		}
+		d.add(mistake{at: e.at, code: codeUnconditional, msg: fmt.Sprintf("the model has no condition on %s", cut(e.text, 120)), hint: conditionsNear(at)})
+		return true
+	})
+}
+
+// conditionsNear is the hint for a node without a condition: the nodes above or
+// below it that have one.
+func conditionsNear(n *tree.Node) string {
+	for up := n.Parent; up != nil; up = up.Parent {
+		if len(up.When) > 0 {
+			return "there is one on " + up.Path()
+		}
+	}
+	var below []string
+	var walk func(*tree.Node)
+	walk = func(n *tree.Node) {
+		if len(n.When) > 0 {
+			below = append(below, n.Path())
+		}
+		for _, c := range n.Children() {
+			walk(c)
+		}
+	}
+	walk(n)
+	switch len(below) {
+	case 0:
+		return "leave the entry out"
+	case 1:
+		return "there is one on " + below[0]
+	}
+	return fmt.Sprintf("there are %d below it, such as on %s", len(below), below[0])
 }
 
 // schemaPath is a path of the schema in the form that Node.Path gives.
@@ -100,6 +148,19 @@ func (s *subject) omits() []entry {
 		return nil
 	}
 	return s.platform.omits
+}
+
+// free tells whether the device's platform takes a node whatever its condition
+// says.
+func (s *subject) free(n *tree.Node) bool {
+	return n != nil && slices.ContainsFunc(s.unconditional(), func(e entry) bool { return e.text == n.Path() })
+}
+
+func (s *subject) unconditional() []entry {
+	if s.platform == nil {
+		return nil
+	}
+	return s.platform.unconditional
 }
 
 // covers tells whether a path without keys is at or above another.

@@ -82,6 +82,14 @@ spec:
     interfaces:
       interface:
         - {name: Ethernet30, config: {type: ethernetCsmacd, mtu: 1500, description: "to ${vars.owner}"}}
+  platform: box
+`)},
+		"extra/platform.yaml": {Data: []byte(`apiVersion: setpoint/v1
+kind: Platform
+metadata: {name: box}
+spec:
+  omits: [/lldp]
+  unconditional: [/network-instances/network-instance/encapsulation]
 `)},
 	}
 	err := fs.WalkDir(repotemplate.Files, ".", func(name string, d fs.DirEntry, err error) error {
@@ -254,6 +262,8 @@ func TestOnlyWhatAChangeTouchesIsRenderedAnew(t *testing.T) {
 		{"a label that nobody asks for", "extra/device.yaml", "role: leaf,", "role: leaf, rack: r1,", 0},
 		{"a var that leaves and their peers see", "extra/group.yaml", "owner: net", "owner: us", 7},
 		{"a group's priority", "extra/group.yaml", "priority: 20", "priority: 30", 5},
+		{"what a platform lacks", "extra/platform.yaml", "/lldp", "/lacp", 1},
+		{"a condition that a platform lifts", "extra/platform.yaml", "/encapsulation", "/evpn", 1},
 		{"what is managed", "inventory/groups.yaml", "/acl]", "/acl, /lldp]", 7},
 		{"a kind that all have", "fabric/system.yaml", "lon1.example.com", "lon2.example.com", 7},
 	} {

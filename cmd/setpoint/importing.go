@@ -40,6 +40,9 @@ that hold something do. Secrets are left out, as is what can't be kept in the
 intent; both are excluded from the managed paths, so that nothing is planned
 for them, and told on stderr, as is what the schema does not know.
 
+What runs against a condition (when) of the model is kept: a Platform document,
+printed along, lists what the device takes unconditionally.
+
   setpoint import leaf01.example.net -c setpoint.yaml --credentials lab > leaf01.yaml
   setpoint import 192.0.2.11:9339 /interfaces --username admin --password-env PW --ca ca.pem`,
 		Args: cobra.MinimumNArgs(1),
@@ -156,12 +159,14 @@ func nameOf(running *tree.Tree, address string) models.DeviceName {
 	return models.DeviceName(name)
 }
 
-// document is a Device document and what was left out of it.
+// document is a Device document, with the Platform document that it needs, and what
+// was left out of it.
 type document struct {
 	text    []byte
 	leaves  int
 	secrets []string
 	unfit   []string // path: why
+	lifted  []renderer.Lifted
 }
 
 // composeRounds bounds how often what does not render is left out.
@@ -190,22 +195,47 @@ func compose(ctx context.Context, d models.Device, running *tree.Tree) (document
 		if err != nil || len(unfit) == 0 {
 			return doc, err
 		}
-		before := len(d.Manage)
+		before := len(d.Manage) + len(doc.lifted)
 		for _, u := range unfit {
+			if u.condition != "" {
+				doc.lift(u)
+				d.Platform = platformName(d.Name)
+				continue
+			}
 			if ex := "!" + u.path; !slices.Contains(d.Manage, ex) {
 				d.Manage = append(d.Manage, ex)
 				doc.unfit = append(doc.unfit, u.path+": "+u.why)
 			}
 		}
-		if len(d.Manage) == before {
+		if len(d.Manage)+len(doc.lifted) == before {
 			return doc, fmt.Errorf("the document would not render: %s: %s", unfit[0].path, unfit[0].why)
 		}
 	}
 	return doc, fmt.Errorf("the document would not render after %d paths were left out", len(doc.unfit))
 }
 
-// unfit is a path that keeps the document from rendering to what runs.
-type unfit struct{ path, why string }
+// unfit is a path that keeps the document from rendering to what runs. condition is
+// the path of the model whose condition it breaks, if that is what it does.
+type unfit struct{ path, why, condition string }
+
+// lift has the Platform take a node whatever its condition says: the device does.
+func (doc *document) lift(u unfit) {
+	same := func(l renderer.Lifted) bool { return l.Path == u.condition }
+	if !slices.ContainsFunc(doc.lifted, same) {
+		doc.lifted = append(doc.lifted, renderer.Lifted{Path: u.condition, Why: u.why})
+	}
+}
+
+// platformName is what the Platform of an imported device is called, until a person
+// knows what the make is called.
+func platformName(name models.DeviceName) string {
+	const like = "like-"
+	return like + strings.Trim(string(name[:min(len(name), 63-len(like))]), "._-")
+}
+
+const platformComment = `# %s runs what the model has a condition (when) against. Devices of one make can
+# share a Platform: keep one such document, and name it in each Device.
+`
 
 // write makes the document's text, and renders it to see that it is right.
 func (doc *document) write(ctx context.Context, d models.Device, running *tree.Tree) ([]unfit, error) {
@@ -219,6 +249,13 @@ func (doc *document) write(ctx context.Context, d models.Device, running *tree.T
 		doc.leaves++
 	}
 	var text bytes.Buffer
+	if len(doc.lifted) > 0 {
+		fmt.Fprintf(&text, platformComment, d.Name)
+		if err := renderer.WritePlatform(&text, d.Platform, doc.lifted); err != nil {
+			return nil, err
+		}
+		text.WriteString("---\n")
+	}
 	if err := renderer.WriteDevice(&text, d, config); err != nil {
 		return nil, err
 	}
@@ -233,7 +270,10 @@ func (doc *document) write(ctx context.Context, d models.Device, running *tree.T
 		if m.Path == "" || err != nil || len(p) == 0 {
 			return nil, fmt.Errorf("the document would not render: line %d: %s", m.Line, m.Message)
 		}
-		bad = append(bad, unfit{fitting(p).String(), m.Message})
+		bad = append(bad, unfit{path: fitting(p).String(), why: m.Message})
+		if n, err := tree.OpenConfig().Find(p); m.Code == renderer.CodeYANGWhen && err == nil {
+			bad[len(bad)-1].condition = n.Path()
+		}
 	}
 	if len(r.Mistakes) > 0 {
 		return bad, nil
@@ -243,7 +283,7 @@ func (doc *document) write(ctx context.Context, d models.Device, running *tree.T
 		return nil, err
 	}
 	for _, c := range plan.DiffScoped(scope, config, rendered).Changes {
-		bad = append(bad, unfit{fitting(c.Path).String(), "it would be changed"})
+		bad = append(bad, unfit{path: fitting(c.Path).String(), why: "it would be changed"})
 	}
 	return bad, nil
 }
@@ -306,6 +346,11 @@ func (s survey) tell(w io.Writer, name models.DeviceName, doc document) {
 			fmt.Fprintf(w, "  %s\n", l)
 		}
 	}
+	var lifted []string
+	for _, l := range doc.lifted {
+		lifted = append(lifted, l.Path+"\n    "+l.Why)
+	}
+	list("kept, although the model has a condition against it: see the Platform document", lifted)
 	list("secrets left out, and not managed", doc.secrets)
 	list("left out, and not managed, because it would not render as it runs", doc.unfit)
 	list("left out, because the schema does not know it", s.unknown)

@@ -84,7 +84,10 @@ func TestAnImportedDocumentPlansNothing(t *testing.T) {
 		paths  []string
 		told   []string
 	}{
-		"a leaf switch":      {rich(t), nil, nil},
+		"a leaf switch": {rich(t), nil, []string{
+			"leaf1: 4421 leaves below ",
+			"see the Platform document: 2\n  /network-instances/network-instance/evpn\n    evpn: only where type is L2VSI or L3VRF, and type is DEFAULT_INSTANCE\n",
+		}},
 		"a part of a switch": {rich(t), []string{"/interfaces/interface[name=Ethernet*]", "/acl"}, nil},
 		"odd values":         {[]byte(odd), nil, []string{"secrets left out, and not managed: 1\n  /system/aaa/authentication/users/user[username=010]/config/password\n"}},
 	} {
@@ -133,11 +136,6 @@ func TestWhatWouldNotRenderIsLeftOut(t *testing.T) {
 			[]string{"/network-instances", "!/network-instances/network-instance[name=x]/config/type"},
 			"mandatory", 3,
 		},
-		"a value where another rules it out": {
-			`{"network-instances":{"network-instance":[{"name":"x","config":{"name":"x","type":"DEFAULT_INSTANCE"},"encapsulation":{"config":{"encapsulation-type":"MPLS"}}}]}}`,
-			[]string{"/network-instances", "!/network-instances/network-instance[name=x]/encapsulation"},
-			"only where type is not DEFAULT_INSTANCE", 3,
-		},
 		"a reference to nothing": {
 			`{"acl":{"interfaces":{"interface":[{"id":"a","config":{"id":"a"},"interface-ref":{"config":{"interface":"gone"}}}]}}}`,
 			[]string{"/acl", "!/acl/interfaces/interface[id=a]/interface-ref/config/interface"},
@@ -175,6 +173,51 @@ func TestWhatWouldNotRenderIsLeftOut(t *testing.T) {
 				t.Errorf("plans %s", plan.Brief(p, 1000))
 			}
 		})
+	}
+}
+
+// TestWhatRunsAgainstAConditionIsKept composes, and wants nothing left out: the
+// Platform says what the device takes, once for each node, and the reason with it.
+func TestWhatRunsAgainstAConditionIsKept(t *testing.T) {
+	const running = `{"network-instances":{"network-instance":[
+		{"name":"x","config":{"name":"x","type":"DEFAULT_INSTANCE"},"encapsulation":{"config":{"encapsulation-type":"MPLS"}},
+			"evpn":{"evpn-instances":{"evpn-instance":[{"evi":"1","config":{"evi":"1","service-type":"VLAN_AWARE"},"vxlan":{"config":{"vni":10}}},
+				{"evi":"2","config":{"evi":"2","service-type":"VLAN_AWARE"},"vxlan":{"config":{"vni":20}}}]}}}]}}`
+	tr, _, err := tree.ParseLenient(tree.OpenConfig(), []byte(running))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := models.Device{Name: models.DeviceName(strings.Repeat("x", 57) + "-xxxxx"), Address: "x:1", Credentials: "lab", Manage: []string{"/network-instances"}}
+	doc, err := compose(t.Context(), d, tr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `# ` + "%[1]s" + ` runs what the model has a condition (when) against. Devices of one make can
+# share a Platform: keep one such document, and name it in each Device.
+apiVersion: setpoint/v1
+kind: Platform
+metadata:
+  name: like-%[2]s
+spec:
+  base: openconfig
+  unconditional:
+    # encapsulation: only where type is not DEFAULT_INSTANCE, and type is DEFAULT_INSTANCE
+    - /network-instances/network-instance/encapsulation
+    # evpn: only where type is L2VSI or L3VRF, and type is DEFAULT_INSTANCE
+    - /network-instances/network-instance/evpn
+    # vni: only where service-type is VLAN_BASED or VLAN_BUNDLE, and service-type is VLAN_AWARE
+    - /network-instances/network-instance/evpn/evpn-instances/evpn-instance/vxlan/config/vni
+---
+`
+	if text := fmt.Sprintf(want, d.Name, strings.Repeat("x", 57)); !strings.HasPrefix(string(doc.text), text) || doc.leaves != 12 || len(doc.unfit) > 0 {
+		t.Errorf("%d leaves, left out %q\n%s", doc.leaves, doc.unfit, doc.text)
+	}
+	r, err := renderText(t.Context(), doc.text)
+	if err != nil || len(r.Mistakes) > 0 {
+		t.Fatal(err, r.Mistakes)
+	}
+	if rendered, err := parse(r.Devices[0].Config); err != nil || !rendered.Equal(tr) {
+		t.Errorf("rendered is another config: %v\n%s", err, r.Devices[0].Config)
 	}
 }
 
