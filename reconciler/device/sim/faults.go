@@ -22,6 +22,7 @@ type Faults struct {
 	KeepDeleted []string          `json:"keepDeleted,omitempty"` // deletes of what is there are accepted and ignored
 	Implicit    []Object          `json:"implicit,omitempty"`    // appear with any Set that changes something
 	Rename      map[string]string `json:"rename,omitempty"`      // path of a list's entry → the key that it is kept under
+	Order       map[string]string `json:"order,omitempty"`       // path → another: what is new at the one is InvalidArgument in a Set that makes the other, which goes only in a Set after that which ends the one
 	Lock        string            `json:"lock,omitempty"`        // every Set fails as "aborted", "failed-precondition" or "unavailable"
 	NonAtomic   bool              `json:"nonAtomic,omitempty"`   // what comes before the operation that fails stays
 	LoseAnswer  string            `json:"loseAnswer,omitempty"`  // a Set is applied, then its RPC hangs ("hang") or all connections break ("cut")
@@ -197,6 +198,7 @@ type broken struct {
 	Faults
 	refuse, drop, keep, silent, partial [][]step
 	rename                              []renaming
+	order                               []dependence
 
 	lost             atomic.Int64 // notifications, of LoseNotifications
 	closed, canceled atomic.Bool  // a stream was ended "once"
@@ -275,6 +277,13 @@ func (t *Target) compile(f Faults) (*broken, error) {
 			return nil, fmt.Errorf("rename: %w", err)
 		}
 		b.rename = append(b.rename, r)
+	}
+	for _, of := range slices.Sorted(maps.Keys(f.Order)) {
+		d, err := t.dependence(of, f.Order[of])
+		if err != nil {
+			return nil, fmt.Errorf("order: %w", err)
+		}
+		b.order = append(b.order, d)
 	}
 	for _, o := range f.Implicit {
 		if _, err := t.implicit(&node{schema: t.schema}, o); err != nil {

@@ -38,6 +38,8 @@ func TestFaultsOfSetAndGet(t *testing.T) {
 	mtu := op{false, ifc + "/config/mtu", "9000"}
 	tests := map[string]bent{
 		"a path is refused":                                {Faults{Refuse: []string{ifc}}, twoInterfaces, []op{mtu}, ifc + "/config/mtu", "InvalidArgument"},
+		"what depends comes with what it needs":            {Faults{Order: map[string]string{ifc: vrf + "[name=*]"}}, "", []op{{false, vrf + "[name=a]/config/description", `"9000"`}, mtu}, ifc + "/config/mtu", "InvalidArgument"},
+		"what is needed goes with what depends":            {Faults{Order: map[string]string{ifc: "/interfaces/interface[name=Ethernet2]"}}, twoInterfaces, []op{{false, "/interfaces/interface", ""}}, ifc + "/config/mtu", "InvalidArgument"},
 		"a leaf is dropped":                                {Faults{Drop: []string{"/interfaces/interface/config/mtu"}}, twoInterfaces, []op{mtu}, ifc + "/config/mtu", "1500"},
 		"a new leaf is dropped":                            {Faults{Drop: []string{"/system/config/hostname"}}, "", []op{{false, "/system/config/hostname", `"a"`}, {false, "/system/config/motd-banner", `"b"`}}, "/system", `{"openconfig-system:config":{"motd-banner":"b"}}`},
 		"a delete is dropped":                              {Faults{Drop: []string{ifc}}, twoInterfaces, []op{{false, "/interfaces/interface", ""}}, "/interfaces/interface/config/mtu", "1500"},
@@ -210,6 +212,7 @@ func TestFaultsThatAreNoneAreRefused(t *testing.T) {
 		`{"drop": ["/sistem"]}`:        "drop: ",
 		`{"rename": {"/system": "a"}}`: "no entry of a list",
 		`{"implicit": [{"path": "/system", "value": {"a": 1}}]}`: `no node "a"`,
+		`{"order": {"/system": "/sistem"}}`:                      "order: ",
 	} {
 		f, err := ParseFaults([]byte(text))
 		if err == nil {
@@ -222,4 +225,18 @@ func TestFaultsThatAreNoneAreRefused(t *testing.T) {
 	if !reflect.ValueOf(target.Faults()).IsZero() {
 		t.Error("a mistake broke the target")
 	}
+}
+
+func TestOneThingAfterTheOtherIsTaken(t *testing.T) {
+	c := start(t, "")
+	c.breaks(Faults{Order: map[string]string{ifc + "/config/mtu": "/system/config/hostname"}})
+	name, mtu := up(t, "/system/config/hostname", `"a"`), up(t, ifc+"/config/mtu", "1500")
+	c.set(&gnmi.SetRequest{Update: []*gnmi.Update{name}})
+	c.set(&gnmi.SetRequest{Update: []*gnmi.Update{mtu}})
+	c.set(&gnmi.SetRequest{Update: []*gnmi.Update{up(t, ifc+"/config/mtu", "9000")}})
+	both := []*gnmi.Path{name.Path, mtu.Path}
+	c.refused(&gnmi.SetRequest{Delete: both[:1]}, codes.InvalidArgument, "in use")
+	c.refused(&gnmi.SetRequest{Delete: both}, codes.InvalidArgument, "in use")
+	c.set(&gnmi.SetRequest{Delete: both[1:]})
+	c.refused(&gnmi.SetRequest{Delete: both[:1], Update: []*gnmi.Update{mtu}}, codes.InvalidArgument, "")
 }

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"slices"
+
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -53,3 +55,39 @@ func covers(pattern, path []step) bool {
 	}
 	return true
 }
+
+// dependence is what a target takes only once something else is there, as of an
+// earlier Set.
+type dependence struct{ of, on [][]step }
+
+func (t *Target) dependence(of, on string) (d dependence, err error) {
+	if d.of, err = t.parsePath(of); err == nil {
+		d.on, err = t.parsePath(on)
+	}
+	return d, err
+}
+
+// disordered refuses a transaction that does at once what the target wants done one
+// after the other.
+func (b *broken) disordered(old, now *node) error {
+	for _, d := range b.order {
+		if old.hasAny(d.on) {
+			if !now.hasAny(d.on) && (old.hasAny(d.of) || now.hasAny(d.of)) {
+				return status.Errorf(codes.InvalidArgument, "%s is in use", patternText(d.on))
+			}
+			continue
+		}
+		for _, p := range d.of {
+			for _, f := range now.all(p) {
+				if !old.has(f.path) {
+					return status.Errorf(codes.InvalidArgument, "%s: there is no %s yet", pathText(gnmiPath(f.path).GetElem()), patternText(d.on))
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (n *node) hasAny(patterns [][]step) bool { return slices.ContainsFunc(patterns, n.has) }
+
+func patternText(patterns [][]step) string { return pathText(gnmiPath(patterns[0]).GetElem()) }

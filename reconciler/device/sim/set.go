@@ -15,6 +15,9 @@ import (
 // Set applies a SetRequest as one transaction (gNMI 3.4).
 func (t *Target) Set(ctx context.Context, req *gnmi.SetRequest) (*gnmi.SetResponse, error) {
 	b := t.broken.Load()
+	if len(req.GetExtension()) > 0 {
+		t.extended.Add(1)
+	}
 	if err := refuseExtensions(b.strange(req.GetExtension())); err != nil {
 		return nil, err
 	}
@@ -96,6 +99,9 @@ func (t *Target) transact(root *node, req *gnmi.SetRequest) (*node, error) {
 		return root, failed
 	}
 	if err := t.refused(root, after); err != nil {
+		return nil, err
+	}
+	if err := b.disordered(root, after); err != nil {
 		return nil, err
 	}
 	after, err := t.bend(b, root, after)

@@ -42,6 +42,8 @@ type Target struct {
 	broken atomic.Pointer[broken] // never nil
 	salts  salts
 
+	extended atomic.Int64 // Sets that came with an extension
+
 	setting sync.Mutex // held by the one Set that is being computed, and guards what follows
 	pending *tentative
 	masters map[string]*gnmi_ext.Uint128 // the highest election id by role
@@ -176,6 +178,10 @@ func (t *Target) ChangingSets() int {
 	defer t.mu.Unlock()
 	return t.changing
 }
+
+// ExtendedSets counts the SetRequests that came with an extension since the start,
+// also those that were refused.
+func (t *Target) ExtendedSets() int { return int(t.extended.Load()) }
 
 // Changed is closed when the configuration changes next. Take it before looking
 // at Config, so that no change is missed.
