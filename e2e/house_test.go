@@ -33,7 +33,7 @@ var walls = map[string][]string{
 	"renderer/worker":       {"renderer"},
 	"reconciler":            {"models", "models/tree", "reconciler/plan", "bus"},
 	"reconciler/plan":       {"models", "models/tree"},
-	"reconciler/rollout":    {"models", "bus"},
+	"reconciler/rollout":    {"models", "models/tree", "reconciler/plan", "bus"},
 	"reconciler/device":     {"models", "models/tree", "reconciler/plan"},
 	"reconciler/device/sim": {"models/oc"},
 	"repo-template":         {},

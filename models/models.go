@@ -9,7 +9,10 @@
 // stored one loses.
 package models
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // DeviceName names an inventory entry: letters, digits, '-', '_' and '.',
 // starting and ending with a letter or digit, at most 63 bytes, case-sensitive.
@@ -240,6 +243,7 @@ const (
 	RolloutDone       RolloutState = "done"       // every device converged
 	RolloutIncomplete RolloutState = "incomplete" // ended with devices held, deferred or awaiting approval; catch-up goes on
 	RolloutSuperseded RolloutState = "superseded" // a newer generation took its devices
+	RolloutHeld       RolloutState = "held"       // guards forbid it: nothing is assigned until a person allows it
 )
 
 // Rollout is the value of the table rollouts, by generation.
@@ -255,8 +259,44 @@ type Rollout struct {
 	Held       []DeviceNote `json:"held,omitempty"`     // refused it
 	Deferred   []DeviceNote `json:"deferred,omitempty"` // unreachable, caught up later
 	Awaiting   []DeviceNote `json:"awaiting,omitempty"` // observed, awaiting approval
-	Started    time.Time    `json:"started"`
+	Started    time.Time    `json:"started,omitzero"`   // zero while it is held
 	Ended      time.Time    `json:"ended,omitzero"`
+	Hold       *Hold        `json:"hold,omitempty"` // why it did not begin by itself; nil: it did
+}
+
+// Begun says whether devices were assigned by the rollout. One that is held has
+// not begun, and never does if a newer generation comes first.
+func (r Rollout) Begun() bool { return r.Hold == nil || r.Hold.Who != "" }
+
+// Hold is what keeps a rollout from beginning, and who let it begin all the same.
+type Hold struct {
+	Guards []FleetGuard `json:"guards"`
+	Since  time.Time    `json:"since"`
+	Who    string       `json:"who,omitempty"` // allowed it; "": nobody yet
+	Time   time.Time    `json:"time,omitzero"` // when
+}
+
+// Names are the names to allow it by, comma-separated.
+func (h Hold) Names() string { return h.join(",", func(g FleetGuard) string { return g.Name }) }
+
+// Reason is one line, with the numbers.
+func (h Hold) Reason() string { return h.join(", ", func(g FleetGuard) string { return g.Reason }) }
+
+func (h Hold) join(by string, of func(FleetGuard) string) string {
+	all := make([]string, 0, len(h.Guards))
+	for _, g := range h.Guards {
+		all = append(all, of(g))
+	}
+	return strings.Join(all, by)
+}
+
+// FleetGuard is a guard that a generation offends, and by how much.
+type FleetGuard struct {
+	Name    string       `json:"name"`   // that a person allows it by
+	Reason  string       `json:"reason"` // one line, with the numbers
+	Count   int          `json:"count"`  // of devices that it concerns
+	Of      int          `json:"of"`
+	Devices []DeviceNote `json:"devices"` // the first of them
 }
 
 // DeviceNote is a device and one line about it.

@@ -211,12 +211,20 @@ func TestPageGolden(t *testing.T) {
 		}),
 	})
 	put(h, h.renders, "4", models.Render{Generation: 4, Commit: commit("4"), Branch: "main", State: models.RenderError, Reason: "rendering ran out of memory", Time: noon()})
-	put(h, h.renders, "5", models.Render{Generation: 5, Commit: commit("5"), Branch: "main", State: models.Rendered, Devices: 4, Manifest: models.Hash(strings.Repeat("0", 64)), Time: noon()})
+	put(h, h.renders, "6", models.Render{Generation: 6, Commit: commit("5"), Branch: "main", State: models.Rendered, Devices: 4, Manifest: models.Hash(strings.Repeat("0", 64)), Time: noon()})
+	h.render(5, commit("6"), one, map[string][]byte{"leaf01": config(t, "10=ENG 20=OPS", "hunter2")})
+	put(h, h.rollouts, "5", models.Rollout{
+		Generation: 5, Commit: commit("6"), State: models.RolloutHeld, Total: 1,
+		Hold: &models.Hold{Since: noon(), Guards: []models.FleetGuard{{
+			Name: "mass-release", Reason: "3 of 4 devices are gone from the repository", Count: 3, Of: 4,
+			Devices: []models.DeviceNote{{Device: "leaf02"}, {Device: "leaf03"}},
+		}}},
+	})
 	p := h.page(linkKey)
 	link := Linker("https://setpoint.example/", []byte(linkKey))
 
 	var got txtar.Archive
-	for _, c := range []string{"1", "2", "3", "4", "5"} {
+	for _, c := range []string{"1", "2", "3", "4", "5", "6"} {
 		for name, query := range map[string]string{".html": "", ".txt": "&format=text"} {
 			resp := get(t, p, link(commit(c))+query, browser)
 			if resp.StatusCode != http.StatusOK {
@@ -229,7 +237,7 @@ func TestPageGolden(t *testing.T) {
 			if strings.Contains(text, "<b>ENG") != (name == ".txt" && c == "2") || strings.Contains(text, "<i>") != (name == ".txt" && c == "3") {
 				t.Errorf("%s%s is not escaped for what it is", c, name)
 			}
-			if name == ".txt" || c == "2" || c == "3" {
+			if name == ".txt" || c == "2" || c == "3" || c == "6" {
 				got.Files = append(got.Files, txtar.File{Name: c + name, Data: []byte(text)})
 			}
 		}
@@ -246,7 +254,7 @@ func golden(t *testing.T, file string, got txtar.Archive) {
 	}
 	if *update {
 		out := &txtar.Archive{}
-		for _, name := range []string{"1.txt", "2.html", "2.txt", "3.html", "3.txt", "4.txt", "5.txt"} {
+		for _, name := range []string{"1.txt", "2.html", "2.txt", "3.html", "3.txt", "4.txt", "5.txt", "6.html", "6.txt"} {
 			out.Files = append(out.Files, txtar.File{Name: name, Data: []byte(sorted[name])})
 		}
 		if err := os.WriteFile(file, txtar.Format(out), 0o644); err != nil {

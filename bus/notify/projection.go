@@ -113,6 +113,12 @@ func projectRollout(r *models.Rollout, by string) (state, description string) {
 		return StateSuccess, "no devices"
 	case r.State == models.RolloutDone:
 		return StateSuccess, count(r.Total, "device") + " converged"
+	case r.State == models.RolloutHeld:
+		return StateFailure, heldLine(r)
+	case r.State == models.RolloutRunning && r.Hold != nil:
+		return StateError, "under way, allowed by " + r.Hold.Who // pending would lose to the word that it is held
+	case r.State == models.RolloutSuperseded && !r.Begun():
+		return StateError, superseded(by, "while a guard held it")
 	case r.State == models.RolloutSuperseded:
 		return StateError, superseded(by, "before every device converged")
 	case r.State == models.RolloutIncomplete && len(r.Held) > 0:
@@ -134,6 +140,13 @@ func projectRollout(r *models.Rollout, by string) (state, description string) {
 		progress += fmt.Sprintf(", %d refused it", n)
 	}
 	return StatePending, progress
+}
+
+// heldLine is "held: 41 of 100 devices lose configuration; setpoint approve 7 --allow mass-delete".
+// Where it is too long the command is what stays.
+func heldLine(r *models.Rollout) string {
+	tail := fmt.Sprintf("; setpoint approve %d --allow %s", r.Generation, r.Hold.Names())
+	return "held: " + clip(r.Hold.Reason(), maxDescription-len("held: ")-len(tail)) + tail
 }
 
 // mistakesLine is "3 mistakes: devices/leaf01.yaml:14:9 mtu 99999 is above 9216, and 2 more".

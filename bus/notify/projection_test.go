@@ -31,6 +31,15 @@ func TestProjection(t *testing.T) {
 	refusing := rollout(models.RolloutRunning, 2)
 	refusing.Held = held.Held
 
+	guarded := func(s models.RolloutState, who string) *models.Rollout {
+		r := rollout(s, 0)
+		r.Hold = &models.Hold{Who: who, Guards: []models.FleetGuard{{Name: "mass-delete", Reason: "41 of 100 devices lose configuration"}}}
+		return r
+	}
+	thrice := guarded(models.RolloutHeld, "")
+	thrice.Hold.Guards = append([]models.FleetGuard{{Name: "empty", Reason: "2 of 100 devices would be left without configuration"}}, thrice.Hold.Guards...)
+	thrice.Hold.Guards = append(thrice.Hold.Guards, models.FleetGuard{Name: "mass-release", Reason: "12 of 112 devices are gone from the repository"})
+
 	for _, c := range []struct {
 		name         string
 		facts        facts
@@ -111,6 +120,36 @@ func TestProjection(t *testing.T) {
 			"done, without devices",
 			facts{Render: rendered, Plan: "p", Rollout: &models.Rollout{State: models.RolloutDone}},
 			"success p", "success no devices",
+		},
+		{
+			"held by a guard",
+			facts{Render: rendered, Plan: "p", Rollout: guarded(models.RolloutHeld, "")},
+			"success p", "failure held: 41 of 100 devices lose configuration; setpoint approve 3 --allow mass-delete",
+		},
+		{
+			"held by three",
+			facts{Render: rendered, Plan: "p", Rollout: thrice},
+			"success p", "failure held: 2 of 100 devices would be left without configuration, 41 of 100 devices…; setpoint approve 3 --allow empty,mass-delete,mass-release",
+		},
+		{
+			"held, allowed, under way",
+			facts{Render: rendered, Plan: "p", Rollout: guarded(models.RolloutRunning, "uid 1000")},
+			"success p", "error under way, allowed by uid 1000",
+		},
+		{
+			"held, allowed, done",
+			facts{Render: rendered, Plan: "p", Rollout: func() *models.Rollout { r := guarded(models.RolloutDone, "uid 1000"); r.Converged = 4; return r }()},
+			"success p", "success 4 devices converged",
+		},
+		{
+			"held, superseded",
+			facts{Render: rendered, Plan: "p", Rollout: guarded(models.RolloutSuperseded, ""), By: "fedcba9876543210"},
+			"success p", "error superseded by fedcba9 while a guard held it",
+		},
+		{
+			"held, allowed, superseded",
+			facts{Render: rendered, Plan: "p", Rollout: guarded(models.RolloutSuperseded, "uid 1000"), By: "fedcba9876543210"},
+			"success p", "error superseded by fedcba9 before every device converged",
 		},
 		{
 			"held",

@@ -3,6 +3,7 @@ package notify
 import (
 	"bytes"
 	_ "embed" // for the page's templates
+	"fmt"
 	htmltemplate "html/template"
 	"io"
 	"net/http"
@@ -89,10 +90,33 @@ func (s *sheet) notes() map[models.DeviceName]string {
 
 // Rolled says where the journey over the devices stands.
 func (s *sheet) Rolled() string {
-	if s.Rollout == nil {
+	r := s.Rollout
+	switch {
+	case r == nil:
 		return "not begun"
+	case r.State == models.RolloutHeld:
+		return "held: nothing is assigned or released by this commit"
 	}
-	return string(s.Rollout.State)
+	return fmt.Sprintf("%s: %d of %d converged, %d changed by this commit", r.State, r.Converged, r.Total, r.Changed)
+}
+
+// Held are the guards that keep the commit from the devices, a line each.
+func (s *sheet) Held() []string {
+	if s.Rollout == nil || s.Rollout.State != models.RolloutHeld {
+		return nil
+	}
+	var lines []string
+	for _, g := range s.Rollout.Hold.Guards {
+		line := fmt.Sprintf("%s: %s", g.Name, g.Reason)
+		if len(g.Devices) > 0 {
+			line += ": " + names(g.Devices)
+		}
+		if more := g.Count - len(g.Devices); more > 0 {
+			line += fmt.Sprintf(" and %d more", more)
+		}
+		lines = append(lines, line)
+	}
+	return lines
 }
 
 // Place is where a mistake is.

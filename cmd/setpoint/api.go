@@ -30,6 +30,7 @@ type statusAnswer struct {
 	Head       *models.Head               `json:"head,omitempty"`
 	Render     *models.Render             `json:"render,omitempty"`
 	Rollout    *models.Rollout            `json:"rollout,omitempty"`
+	Held       *models.Rollout            `json:"held,omitempty"` // what a guard holds: the head's, or that of a generation before it
 	Devices    map[models.DeviceState]int `json:"devices"`
 	Drift      []models.Episode           `json:"drift"`
 	Rebuilt    string                     `json:"rebuilt,omitempty"`
@@ -128,12 +129,15 @@ func (s *service) journey(ctx context.Context, g models.Generation, a *statusAns
 	if rev > 0 {
 		a.Render = &render
 	}
-	roll, rev, err := s.rollouts.Get(ctx, key)
+	rollouts, err := s.rollouts.All(ctx)
 	if err != nil {
 		return err
 	}
-	if rev > 0 {
-		a.Rollout = &roll
+	if e, ok := rollouts[key]; ok {
+		a.Rollout = &e.Value
+	}
+	if r, ok := held(rollouts); ok {
+		a.Held = &r
 	}
 	return nil
 }

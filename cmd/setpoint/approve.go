@@ -10,10 +10,14 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/setpoint-net/setpoint/bus"
 	"github.com/setpoint-net/setpoint/models"
 	"github.com/setpoint-net/setpoint/reconciler/rollout"
 )
@@ -24,8 +28,8 @@ func newApprove() *cobra.Command {
 	var allow []string
 	var dryRun bool
 	c := &cobra.Command{
-		Use:   "approve DEVICE...",
-		Short: "let devices that await approval be written to",
+		Use:   "approve DEVICE...|GENERATION",
+		Short: "let devices that await approval be written to, or a held commit out",
 		Long: `approve shows what is planned for devices that are new ("adopt: approve") and
 lets it be done. From then on they follow the config repo like any other device.
 
@@ -42,6 +46,16 @@ A plan that looks like a slip is held back by a guard: "empty" (nothing is left)
 
   setpoint approve leaf01 --allow mass-delete
   setpoint approve leaf01 leaf02           approve several: a line each, not the plans
+
+A commit is held back as a whole, before any device is assigned or released, where
+it looks like a slip for the fleet: "empty" (no device is left, or one without any
+configuration), "mass-delete" (more than a quarter of the devices lose configuration)
+or "mass-release" (more than a tenth of the devices are gone from the repository).
+"setpoint status" says so. To have it all the same, name the generation, or the
+commit by its first 7 characters or more:
+
+  setpoint approve 7 --dry-run             show what would be lost
+  setpoint approve 7 --allow mass-delete   this generation, and none after it
 
 It exits with 0 when all are approved, with 2 when not.`,
 		Args: cobra.MinimumNArgs(1),
@@ -74,9 +88,15 @@ type approval struct {
 func approveAll(ctx context.Context, a *asking, names []string, how approval) error {
 	t := newTerm(how.errOut)
 	var done []approvedAnswer
-	bad := 0
+	bad, next := 0, `"setpoint devices" says what each awaits`
 	for _, name := range names {
-		answer, err := how.one(ctx, a, name)
+		answer, held, err := how.one(ctx, a, name)
+		switch {
+		case held != nil:
+			next = "look at the commit, then: " + allowCommand(held)
+		case generationName.MatchString(name):
+			next = `"setpoint status" says what is held`
+		}
 		if err != nil {
 			bad++
 			fmt.Fprintf(how.errOut, "%s %s: %v\n", t.red("error:"), name, err)
@@ -90,35 +110,47 @@ func approveAll(ctx context.Context, a *asking, names []string, how approval) er
 		}
 	}
 	if bad > 0 {
-		return hint(fmt.Errorf("%d of %s not approved", bad, count(len(names), "device")), `"setpoint devices" says what each awaits`)
+		return hint(fmt.Errorf("%d of %d not approved", bad, len(names)), "%s", next)
 	}
 	return nil
 }
 
-func (how approval) one(ctx context.Context, a *asking, name string) (approvedAnswer, error) {
+// one approves one device or generation. Of a generation that is held it returns the
+// rollout too.
+func (how approval) one(ctx context.Context, a *asking, name string) (approvedAnswer, *models.Rollout, error) {
 	var p planAnswer
 	if err := a.ask(ctx, "/v1/plans/"+url.PathEscape(name), &p); err != nil {
-		return approvedAnswer{}, err
+		return approvedAnswer{}, nil, err
 	}
 	if a.output != "json" && !how.brief {
 		p.write(how.out)
 	}
-	answer := approvedAnswer{Device: p.Device, Plan: p.Plan}
+	answer := approvedAnswer{Device: p.Device, Generation: p.generation(), Plan: p.Plan}
 	if how.dry {
-		return answer, nil
+		return answer, p.Held, nil
 	}
-	err := a.tell(ctx, "/v1/approve", approveQuestion{Device: p.Device, Plan: cmp.Or(how.plan, p.Plan), Allow: how.allow}, &answer)
+	q := approveQuestion{Device: p.Device, Generation: p.generation(), Plan: cmp.Or(how.plan, p.Plan), Allow: how.allow}
+	err := a.tell(ctx, "/v1/approve", q, &answer)
 	if err == nil && a.output != "json" {
-		fmt.Fprintf(how.out, "%s: approved plan %s, %s, as %s\n", p.Device, answer.Plan, count(p.Changes, "change"), answer.Approval.Who)
+		answer.write(how.out, p)
 	}
-	return answer, err
+	return answer, p.Held, err
 }
 
-// planAnswer is the answer to GET /v1/plans/DEVICE: what a device awaits
-// approval of.
+func (a approvedAnswer) write(w io.Writer, p planAnswer) {
+	what := fmt.Sprintf("%s: approved plan %s, %s", p.Device, a.Plan, count(p.Changes, "change"))
+	if p.Held != nil {
+		what = fmt.Sprintf("generation %d: approved plan %s, %s allowed", a.Generation, a.Plan, a.Approval.Allow)
+	}
+	fmt.Fprintf(w, "%s, as %s\n", what, a.Approval.Who)
+}
+
+// planAnswer is the answer to GET /v1/plans/NAME: what a device awaits approval of,
+// or what a held generation would do.
 type planAnswer struct {
-	Device  models.DeviceName `json:"device"`
-	Plan    string            `json:"plan"` // names the plan, in POST /v1/approve
+	Device  models.DeviceName `json:"device,omitempty"`
+	Held    *models.Rollout   `json:"held,omitempty"` // the generation; nil: it is a device's plan
+	Plan    string            `json:"plan"`           // names the plan, in POST /v1/approve
 	Commit  string            `json:"commit"`
 	Changes int               `json:"changes"`
 	Text    string            `json:"text"`
@@ -127,8 +159,19 @@ type planAnswer struct {
 	ReadAt  time.Time         `json:"readAt"`
 }
 
+func (p planAnswer) generation() models.Generation {
+	if p.Held == nil {
+		return 0
+	}
+	return p.Held.Generation
+}
+
 func (p planAnswer) write(w io.Writer) {
 	t := newTerm(w)
+	if p.Held != nil {
+		p.writeHeld(w, t)
+		return
+	}
 	fmt.Fprintf(w, "%s: plan %s of commit %.7s, %s, read %s\n", t.bold(string(p.Device)), p.Plan, p.Commit, count(p.Changes, "change"), ago(time.Now(), p.ReadAt))
 	if p.Changes == 0 {
 		fmt.Fprintln(w, "the device runs what is intended; nothing is written now")
@@ -140,18 +183,37 @@ func (p planAnswer) write(w io.Writer) {
 	}
 }
 
+// writeHeld says what a generation would do, with the first devices of each guard.
+func (p planAnswer) writeHeld(w io.Writer, t term) {
+	hold := p.Held.Hold
+	fmt.Fprintf(w, "%s: plan %s of commit %.7s, held %s\n", t.bold(fmt.Sprintf("generation %d", p.Held.Generation)), p.Plan, p.Commit, ago(time.Now(), hold.Since))
+	for _, g := range hold.Guards {
+		fmt.Fprintf(w, "%s: %s\n", t.yellow(g.Name), g.Reason)
+		rows := [][]string{}
+		for _, n := range g.Devices {
+			rows = append(rows, []string{"  " + string(n.Device), n.Reason})
+		}
+		if more := g.Count - len(g.Devices); more > 0 {
+			rows = append(rows, []string{fmt.Sprintf("  and %d more", more), ""})
+		}
+		_ = columns(w, rows, nil) // the reader went away
+	}
+}
+
 // approveQuestion is the body of POST /v1/approve.
 type approveQuestion struct {
-	Device models.DeviceName `json:"device"`
-	Plan   string            `json:"plan"`
-	Allow  []string          `json:"allow,omitempty"` // guards to lift
+	Device     models.DeviceName `json:"device,omitempty"`
+	Generation models.Generation `json:"generation,omitempty"` // instead of a device
+	Plan       string            `json:"plan"`
+	Allow      []string          `json:"allow,omitempty"` // guards to lift
 }
 
 // approvedAnswer is its answer.
 type approvedAnswer struct {
-	Device   models.DeviceName `json:"device"`
-	Plan     string            `json:"plan"`
-	Approval rollout.Approval  `json:"approval,omitzero"`
+	Device     models.DeviceName `json:"device,omitempty"`
+	Generation models.Generation `json:"generation,omitempty"`
+	Plan       string            `json:"plan"`
+	Approval   rollout.Approval  `json:"approval,omitzero"`
 }
 
 // awaited is a device's rows.
@@ -172,8 +234,13 @@ func (s *service) showPlan(w http.ResponseWriter, r *http.Request) {
 	reply(w, p, err)
 }
 
+// plan is what is planned for a device, or what a held generation would do. A device
+// goes before a generation of that name, which its commit names too.
 func (s *service) plan(ctx context.Context, name string) (planAnswer, error) {
 	a, st, err := s.awaited(ctx, name)
+	if errors.Is(err, rollout.ErrNothingToApprove) && generationName.MatchString(name) {
+		return s.heldPlan(ctx, name)
+	}
 	if err != nil {
 		return planAnswer{}, err
 	}
@@ -189,6 +256,64 @@ func (s *service) plan(ctx context.Context, name string) (planAnswer, error) {
 		}
 		p.Text = string(text)
 	}
+	return p, nil
+}
+
+// generationName is what may name a generation: its number, or its commit.
+var generationName = regexp.MustCompile(`^([0-9]{1,19}|[0-9a-f]{7,64})$`)
+
+// heldPlan is what a held generation would do, by its number or its commit.
+func (s *service) heldPlan(ctx context.Context, name string) (planAnswer, error) {
+	rollouts, err := s.rollouts.All(ctx)
+	if err != nil {
+		return planAnswer{}, err
+	}
+	e, ok := rollouts[name]
+	if r, named := held(rollouts); !ok && named && len(name) >= 7 && strings.HasPrefix(r.Commit, name) {
+		e.Value, ok = r, true
+	}
+	r := e.Value
+	switch {
+	case !ok:
+		return planAnswer{}, fmt.Errorf("%w: no such device, and no such generation is held", rollout.ErrNothingToApprove)
+	case r.State != models.RolloutHeld:
+		_, err := rollout.Permit("", nil, r)
+		return planAnswer{}, err
+	}
+	return planAnswer{Held: &r, Plan: rollout.HoldID(r), Commit: r.Commit, Guards: r.Hold.Names(), Reason: r.Hold.Reason()}, nil
+}
+
+// held is the newest rollout that a guard holds.
+func held(rollouts map[string]bus.Entry[models.Rollout]) (newest models.Rollout, ok bool) {
+	for _, e := range rollouts {
+		if e.Value.State == models.RolloutHeld && e.Value.Generation > newest.Generation {
+			newest, ok = e.Value, true
+		}
+	}
+	return newest, ok
+}
+
+// permit keeps a person's word that a held generation may go out.
+func (s *service) permit(ctx context.Context, q approveQuestion, who string) (rollout.Approval, error) {
+	key := strconv.FormatUint(uint64(q.Generation), 10)
+	r, _, err := s.rollouts.Get(ctx, key)
+	if err != nil {
+		return rollout.Approval{}, err
+	}
+	p, err := rollout.Permit(q.Plan, q.Allow, r)
+	if err != nil {
+		return p, err
+	}
+	p.Who, p.Time = who, time.Now().UTC()
+	table := rollout.Permits(s.bus)
+	_, rev, err := table.Get(ctx, key)
+	if err != nil {
+		return p, err
+	}
+	if _, err := table.Update(ctx, key, p, rev); err != nil {
+		return p, err
+	}
+	s.log.InfoContext(ctx, "approved", "generation", q.Generation, "commit", r.Commit, "allowed", p.Allow, "by", who)
 	return p, nil
 }
 
@@ -211,8 +336,12 @@ func (s *service) takeApproval(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the question is no JSON of device and plan", http.StatusBadRequest)
 		return
 	}
-	a, err := s.approve(r.Context(), q, r.RemoteAddr)
-	reply(w, approvedAnswer{Device: q.Device, Plan: q.Plan, Approval: a}, err)
+	take := s.approve
+	if q.Generation > 0 {
+		take = s.permit
+	}
+	a, err := take(r.Context(), q, r.RemoteAddr)
+	reply(w, approvedAnswer{Device: q.Device, Generation: q.Generation, Plan: q.Plan, Approval: a}, err)
 }
 
 // approve keeps a person's word. The rollout acts on it, and looks again whether

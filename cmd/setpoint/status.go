@@ -24,7 +24,7 @@ func newStatus() *cobra.Command {
 		Long: `status says where the deploy branch's head, its rollout and the devices stand.
 
 With --wait it waits first until a commit is on every device, or can't be because
-of its mistakes.
+of its mistakes or before a person allows what a guard holds.
 
   setpoint status --wait $(git rev-parse HEAD) --timeout 5m
 
@@ -79,12 +79,14 @@ func (a *asking) awaitStatus(ctx context.Context, show *screen, commit string, t
 
 var commitName = regexp.MustCompile(`^[0-9a-f]{7,64}$`)
 
-// settled says whether a commit is the head, and on every device or never.
+// settled says whether a commit is the head, and on every device, or never without
+// a person.
 func (s *statusAnswer) settled(commit string) bool {
 	if s.Head == nil || !strings.HasPrefix(s.Head.New, commit) {
 		return false
 	}
-	return s.converged() || s.Render != nil && s.Render.State == models.RenderMistakes
+	return s.converged() || s.Render != nil && s.Render.State == models.RenderMistakes ||
+		s.Rollout != nil && s.Rollout.State == models.RolloutHeld
 }
 
 // converged says whether the head is on every device, as last read, and nothing
@@ -122,6 +124,12 @@ func (s *statusAnswer) write(w io.Writer, output string) error {
 			row("", "%s", t.dim(fmt.Sprintf("look, then: setpoint approve %s", s.Rollout.Awaiting[0].Device)))
 		}
 	}
+	if s.Held != nil {
+		for _, line := range holdLines(t, s.Held) {
+			row("guard", "%s", line)
+		}
+		row("", "%s", t.dim("look at the commit, then: "+allowCommand(s.Held)))
+	}
 	row("devices", "%s", s.deviceLine())
 	for _, e := range s.Drift {
 		row("drift", "%s", about(t, e.Device, fmt.Sprintf(" since %s: %s", ago(s.Now, e.Opened), e.Summary)))
@@ -144,10 +152,33 @@ func notes(row func(string, string, ...any), t term, name string, list []models.
 	}
 }
 
-// about is what is to be said of a device: in a terminal on as many lines as it
-// takes, behind the row's name; elsewhere on one, which can be searched.
-func about(t term, device models.DeviceName, text string) string {
-	name := string(device)
+// holdLines are the guards that hold a rollout, with the first devices of each.
+func holdLines(t term, r *models.Rollout) []string {
+	const most = 3
+	var lines []string
+	for _, g := range r.Hold.Guards {
+		var names []string
+		for _, n := range g.Devices[:min(most, len(g.Devices))] {
+			names = append(names, string(n.Device))
+		}
+		text := ": " + g.Reason + ": " + strings.Join(names, ", ")
+		if more := g.Count - len(names); more > 0 {
+			text += fmt.Sprintf(" and %d more", more)
+		}
+		lines = append(lines, about(t, g.Name, text))
+	}
+	return lines
+}
+
+// allowCommand is what lets a held rollout begin.
+func allowCommand(r *models.Rollout) string {
+	return fmt.Sprintf("setpoint approve %d --allow %s", r.Generation, r.Hold.Names())
+}
+
+// about is what is to be said of a device, or of a guard: in a terminal on as many
+// lines as it takes, behind the row's name; elsewhere on one, which can be searched.
+func about[T ~string](t term, who T, text string) string {
+	name := string(who)
 	if !t.colour {
 		return name + text
 	}
@@ -184,6 +215,11 @@ func (s *statusAnswer) rolloutLine(t term) string {
 		state = t.green(state)
 	case models.RolloutIncomplete:
 		state = t.red(state)
+	case models.RolloutHeld:
+		return t.red(state) + ": no device is assigned or released by it"
+	}
+	if r.Hold != nil {
+		state += ", allowed by " + r.Hold.Who
 	}
 	return fmt.Sprintf("%s, %d of %d converged, %d changed", state, r.Converged, r.Total, r.Changed)
 }

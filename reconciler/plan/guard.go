@@ -90,6 +90,52 @@ func massDelete(p *Plan, running *tree.Tree) string {
 	return ""
 }
 
+// Loss says in one line what a plan takes away without putting anything in its
+// place; "" for nothing.
+//
+// Counted are entries that come or go as a whole, by their list, and leaves that
+// come or go alone, by their container, wherever on the device either is. Something
+// is lost where more goes than comes: not when one server takes the place of
+// another, an address moves to another interface or a port turns from access to
+// trunk. A value that changes is no loss, nor is a leaf-list that gets shorter.
+func Loss(p *Plan) string {
+	gone, come := map[string]int{}, map[string]int{}
+	last := ""
+	for _, c := range p.Changes {
+		what, at := "leaves of ", c.Path[:len(c.Path)-1]
+		if c.whole > 0 {
+			entry := c.Path[:c.whole].String()
+			if entry == last {
+				continue
+			}
+			last, what, at = entry, "entries of ", c.Path[:c.whole]
+		}
+		switch {
+		case c.New == nil:
+			gone[what+kind(at)]++
+		case c.Old == nil:
+			come[what+kind(at)]++
+		}
+	}
+	worst, why := 0, ""
+	for what, n := range gone {
+		line := fmt.Sprintf("−%d +%d %s", n, come[what], what)
+		if net := n - come[what]; net > worst || net > 0 && net == worst && line < why {
+			worst, why = net, line
+		}
+	}
+	return why
+}
+
+// kind is a path without the keys of its entries.
+func kind(p tree.Path) string {
+	bare := make(tree.Path, len(p))
+	for i, e := range p {
+		bare[i].Name = e.Name
+	}
+	return bare.String()
+}
+
 // listOf is an entry's path without its own keys.
 func listOf(entry tree.Path) tree.Path {
 	n := len(entry) - 1

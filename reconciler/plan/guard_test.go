@@ -73,3 +73,55 @@ func TestGuardsForbidWhatIsLikelyASlip(t *testing.T) {
 		})
 	}
 }
+
+func TestLossIsWhatNothingTakesThePlaceOf(t *testing.T) {
+	s := tree.OpenConfig()
+	servers := func(list ...string) string {
+		var all []string
+		for _, ip := range list {
+			all = append(all, fmt.Sprintf(`{"address":%q,"config":{"address":%q,"iburst":true}}`, ip, ip))
+		}
+		return `"openconfig-system:system":{"config":{"hostname":"h"},"ntp":{"servers":{"server":[` + strings.Join(all, ",") + `]}}}`
+	}
+	port := func(name, text string) string {
+		return fmt.Sprintf(`{"name":%q,"config":{"name":%q}%s}`, name, name, text)
+	}
+	two := func(a, b string) string {
+		return `"openconfig-interfaces:interfaces":{"interface":[` + port("Ethernet1", a) + "," + port("Ethernet2", b) + `]}`
+	}
+	vlan := func(config string) string {
+		return `,"openconfig-if-ethernet:ethernet":{"openconfig-vlan:switched-vlan":{"config":{` + config + `}}}`
+	}
+	for _, tt := range []struct{ name, old, new, want string }{
+		{"nothing", ports(3, ""), ports(3, ""), ""},
+		{"an entry comes", ports(3, ""), ports(4, ""), ""},
+		{"an entry goes", ports(3, ""), ports(2, ""), "−1 +0 entries of /interfaces/interface"},
+		{"everything goes", ports(3, ""), "", "−3 +0 entries of /interfaces/interface"},
+		{"a server takes the place of another", servers("192.0.2.1"), servers("192.0.2.2"), ""},
+		{"one takes the place of two", servers("192.0.2.1", "192.0.2.3"), servers("192.0.2.2"), "−2 +1 entries of /system/ntp/servers/server"},
+		{"two take the place of one", servers("192.0.2.2"), servers("192.0.2.1", "192.0.2.3"), ""},
+		{"an address moves to another port", two(address, noAddr), two(noAddr, address), ""},
+		{"an address goes", two(address, noAddr), two(noAddr, noAddr), "−1 +0 entries of /interfaces/interface/subinterfaces/subinterface/ipv4/addresses/address"},
+		{"what is in an entry that goes does not count by itself", two(address, ""), two("", ""), "−1 +0 entries of /interfaces/interface/subinterfaces/subinterface"},
+		{"a leaf goes", `"openconfig-system:system":{"config":{"hostname":"h","motd-banner":"m"}}`, `"openconfig-system:system":{"config":{"hostname":"h"}}`, "−1 +0 leaves of /system/config"},
+		{"a leaf goes to its default", two(`,"hold-time":{"config":{"up":5}}`, ""), two(`,"hold-time":{"config":{"up":0}}`, ""), ""},
+		{"a value changes", `"openconfig-system:system":{"config":{"hostname":"h"}}`, `"openconfig-system:system":{"config":{"hostname":"i"}}`, ""},
+		{"an access port becomes a trunk", two(vlan(`"interface-mode":"ACCESS","access-vlan":10`), ""), two(vlan(`"interface-mode":"TRUNK","trunk-vlans":[10,20]`), ""), ""},
+		{"a trunk carries less", two(vlan(`"interface-mode":"TRUNK","trunk-vlans":[10,20]`), ""), two(vlan(`"interface-mode":"TRUNK","trunk-vlans":[10]`), ""), ""},
+		{"the worst is named", ports(3, "") + "," + servers("192.0.2.1"), ports(1, "") + "," + servers(), "−2 +0 entries of /interfaces/interface"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			old, err := tree.Parse(s, []byte("{"+tt.old+"}"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			intended, err := tree.Parse(s, []byte("{"+tt.new+"}"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := Loss(Diff(old, intended)); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}

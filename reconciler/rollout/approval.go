@@ -13,10 +13,14 @@ import (
 	"github.com/setpoint-net/setpoint/models"
 )
 
-// Approval is the value of the table approvals, by device: a person's word that
-// a device which awaits approval may be written to, or that a plan may be carried
+// Approval is a person's word. In the table approvals, by device, it says that a
+// device which awaits approval may be written to, or that a plan may be carried
 // out which guards forbid. It is given for one plan, from what ran to what was
 // intended then, and lapses when either has moved.
+//
+// In the table permits, by generation, it says that a rollout may begin which
+// guards of the fleet hold. Hash is that of the generation's manifest, and Running
+// is empty.
 type Approval struct {
 	Generation models.Generation `json:"generation"`      // that the device was assigned
 	Hash       models.Hash       `json:"hash"`            // the intended config
@@ -29,6 +33,9 @@ type Approval struct {
 // Approvals is the bus's table of approvals. The driver acts on its rows; whoever
 // asks people writes them.
 func Approvals(b *bus.Bus) *bus.Table[Approval] { return bus.TableOf[Approval](b, "approvals") }
+
+// Permits is the bus's table of approvals of generations.
+func Permits(b *bus.Bus) *bus.Table[Approval] { return bus.TableOf[Approval](b, "permits") }
 
 // ErrNothingToApprove comes back for a device that may be written to already, or
 // of which it is not known what runs.
@@ -80,6 +87,39 @@ func Approve(plan string, allow []string, a models.Assignment, s models.DeviceSt
 		}
 	}
 	return Approval{Generation: a.Generation, Hash: a.Hash, Running: s.Running, Allow: s.Guards}, nil
+}
+
+// HoldID names what a held rollout would do, as PlanID does for a device: it
+// changes with the commit.
+func HoldID(r models.Rollout) string {
+	sum := sha256.Sum256([]byte(r.Commit + "/" + string(r.Manifest)))
+	return hex.EncodeToString(sum[:6])
+}
+
+// Permit makes the approval of a held rollout that HoldID named, with the guards
+// that it lifts: those that hold it, no fewer and no others. Errors wrap
+// ErrNothingToApprove, ErrPlanChanged or ErrGuarded.
+func Permit(plan string, allow []string, r models.Rollout) (Approval, error) {
+	switch {
+	case r.State == models.RolloutSuperseded:
+		return Approval{}, fmt.Errorf("%w: superseded by generation %d", ErrNothingToApprove, r.By)
+	case r.State != models.RolloutHeld || r.Hold == nil:
+		return Approval{}, fmt.Errorf("%w: no guard holds it", ErrNothingToApprove)
+	case plan != HoldID(r):
+		return Approval{}, ErrPlanChanged
+	}
+	names := strings.Split(r.Hold.Names(), ",")
+	for _, guard := range allow {
+		if !slices.Contains(names, guard) {
+			return Approval{}, fmt.Errorf("%w: guard %q does not hold it, but %s", ErrNothingToApprove, guard, strings.Join(names, " and "))
+		}
+	}
+	for _, g := range r.Hold.Guards {
+		if !slices.Contains(allow, g.Name) {
+			return Approval{}, fmt.Errorf("%w: %s (%s)", ErrGuarded, g.Reason, g.Name)
+		}
+	}
+	return Approval{Generation: r.Generation, Hash: r.Manifest, Allow: r.Hold.Names()}, nil
 }
 
 // speaks says whether a status tells what runs beside the assignment.

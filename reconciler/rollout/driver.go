@@ -2,8 +2,9 @@
 // writes assignments.
 //
 // The machine is pure: elect chooses the generation to roll out, assign gives
-// each device of its manifest an assignment, judge and tally say how far a
-// rollout has come, adopt lifts what awaits approval. They take values and return values; the driver reads the
+// each device of its manifest an assignment, weigh says what that takes away,
+// judge and tally say how far a rollout has come, adopt lifts what awaits
+// approval. They take values and return values; the driver reads the
 // tables, asks them, and writes what they say. Nothing is kept in memory that
 // the tables do not hold, so a driver that is killed at any point goes on where
 // the tables stand.
@@ -29,7 +30,13 @@
 //     that it shows, and from then on like any other; an approval of a plan that
 //     has changed meanwhile is dropped;
 //   - a device that left the inventory loses its assignment, which releases it,
-//     and its approval.
+//     and its approval;
+//   - a generation that takes more from the fleet than a guard lets pass is held as
+//     a whole: its rollout is created and says why, no device is assigned or
+//     released by it, and the rollout before goes on. It begins once a person has
+//     allowed it by the guards' names, and is superseded by a newer generation,
+//     which is weighed anew against what is assigned. Without assignments, as in a
+//     store that was begun anew, there is nothing to weigh against.
 //
 // The driver never speaks to a device and never waits for one.
 package rollout
@@ -58,6 +65,8 @@ type Driver struct {
 	Bus         *bus.Bus
 	Blobs       *bus.Blobs
 	Log         *slog.Logger // nil: nothing is logged
+
+	compared memo
 }
 
 const (
@@ -77,6 +86,7 @@ func (d *Driver) Run(ctx context.Context) error {
 		statuses:    newRows[models.DeviceStatus](),
 		rollouts:    newRows[models.Rollout](),
 		approvals:   newRows[Approval](),
+		permits:     newRows[Approval](),
 		changed:     make(chan struct{}, 1),
 	}
 	var wg sync.WaitGroup
@@ -88,6 +98,7 @@ func (d *Driver) Run(ctx context.Context) error {
 		follow(ctx, &wg, d.Devices, v, v.statuses),
 		follow(ctx, &wg, d.Rollouts, v, v.rollouts),
 		follow(ctx, &wg, Approvals(d.Bus), v, v.approvals),
+		follow(ctx, &wg, Permits(d.Bus), v, v.permits),
 	)
 	if err != nil {
 		return fmt.Errorf("rollout: %w", err)
@@ -135,13 +146,19 @@ func (d *Driver) failed(ctx context.Context, err error, failures int) {
 	}
 }
 
-// advance does what the tables ask for: release, begin, or bring forward.
+// advance does what the tables ask for: begin, release, or bring forward.
 func (d *Driver) advance(ctx context.Context, v *view) error {
-	ctx, cancel := context.WithTimeout(ctx, deadline)
-	defer cancel()
 	s := v.snapshot()
 	if r, ok := elect(s.renders, s.rollouts, s.assignments); ok {
 		return d.begin(ctx, v, s, r)
+	}
+	if r, p, ok := allowed(s.rollouts, s.permits); ok {
+		return d.allow(ctx, v, s, r, p)
+	}
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	if err := d.expire(ctx, v, s); err != nil {
+		return err
 	}
 	newest := newest(s.rollouts)
 	if newest.Generation == 0 {
@@ -198,33 +215,124 @@ func (d *Driver) forget(ctx context.Context, v *view, s snapshot, name models.De
 	return nil
 }
 
-// begin assigns a generation's devices and creates its rollout.
+// begin assigns a generation's devices and creates its rollout; or it creates a
+// rollout that is held, and assigns nothing, where guards forbid the generation.
 func (d *Driver) begin(ctx context.Context, v *view, s snapshot, r models.Render) error {
 	m, err := d.manifest(ctx, r)
 	if err != nil {
 		return err
 	}
+	w := weigh(m, inventory(s.assignments, newest(s.rollouts).Generation))
+	losses, err := d.losses(ctx, w.moves())
+	if err != nil {
+		return fmt.Errorf("compare generation %d with what is assigned: %w", r.Generation, err)
+	}
+	if guards := w.offends(losses); len(guards) > 0 {
+		err = d.hold(ctx, v, s, r, m, guards)
+	} else {
+		err = d.assign(ctx, v, s, r, m, nil)
+	}
+	if err == nil {
+		d.compared.clear()
+	}
+	return err
+}
+
+// allow begins a rollout that was held.
+func (d *Driver) allow(ctx context.Context, v *view, s snapshot, r models.Rollout, p Approval) error {
+	render := models.Render{Generation: r.Generation, Commit: r.Commit, Manifest: r.Manifest}
+	m, err := d.manifest(ctx, render)
+	if err != nil {
+		return err
+	}
+	hold := *r.Hold
+	hold.Who, hold.Time = p.Who, p.Time
+	return d.assign(ctx, v, s, render, m, &hold)
+}
+
+// assign gives a generation's devices their assignments, and creates its rollout or
+// begins the one that was held.
+func (d *Driver) assign(ctx context.Context, v *view, s snapshot, r models.Render, m models.Manifest, hold *models.Hold) error {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
 	moves, changed := assign(r, m, s.assignments)
 	now := time.Now().UTC()
 	var w writes
-	for g, old := range s.rollouts {
-		if next := supersede(old, r.Generation, now); next.State != old.State {
-			w.put(v.rollouts, d.Rollouts.Put(key(g), next, s.revs.rollouts[key(g)]), key(g))
-		}
-	}
+	d.supersede(v, s, &w, func(old models.Rollout) bool { return old.Generation < r.Generation }, r.Generation, now)
 	for name, a := range moves {
 		w.put(v.assignments, d.Assignments.Put(string(name), a, s.revs.assignments[string(name)]), string(name))
 	}
-	w.put(v.rollouts, d.Rollouts.Put(key(r.Generation), begin(r, len(m.Devices), changed, now), 0), key(r.Generation))
+	begun := begin(r, len(m.Devices), changed, now)
+	begun.Hold = hold
+	w.put(v.rollouts, d.Rollouts.Put(key(r.Generation), begun, s.revs.rollouts[key(r.Generation)]), key(r.Generation))
 	if err := w.commit(ctx, v, d.Bus); err != nil {
 		return fmt.Errorf("begin generation %d: %w", r.Generation, err)
 	}
-	d.log().InfoContext(ctx, "rollout began", "generation", r.Generation, "commit", r.Commit, "devices", len(m.Devices), "changed", changed)
+	who := ""
+	if hold != nil {
+		who = hold.Who
+	}
+	d.log().InfoContext(ctx, "rollout began", "generation", r.Generation, "commit", r.Commit, "devices", len(m.Devices), "changed", changed, "allowed", who)
+	return nil
+}
+
+// hold creates a rollout that waits for a person's word. Devices stay where they
+// are: the rollout before goes on, and only what waited like this one is superseded.
+func (d *Driver) hold(ctx context.Context, v *view, s snapshot, r models.Render, m models.Manifest, guards []models.FleetGuard) error {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	_, changed := assign(r, m, s.assignments)
+	now := time.Now().UTC()
+	var w writes
+	d.supersede(v, s, &w, func(old models.Rollout) bool { return !old.Begun() }, r.Generation, now)
+	held := withhold(r, len(m.Devices), changed, guards, now)
+	w.put(v.rollouts, d.Rollouts.Put(key(r.Generation), held, 0), key(r.Generation))
+	if err := w.commit(ctx, v, d.Bus); err != nil {
+		return fmt.Errorf("hold generation %d: %w", r.Generation, err)
+	}
+	d.log().ErrorContext(ctx, "rollout held by a guard: nothing is assigned", "generation", r.Generation, "commit", r.Commit,
+		"reason", held.Hold.Reason(), "hint", fmt.Sprintf("look at the commit, then: setpoint approve %d --allow %s", r.Generation, held.Hold.Names()))
+	return nil
+}
+
+// supersede ends the older rollouts that are of the kind.
+func (d *Driver) supersede(v *view, s snapshot, w *writes, kind func(models.Rollout) bool, by models.Generation, now time.Time) {
+	for g, old := range s.rollouts {
+		if g == by || !kind(old) {
+			continue
+		}
+		if next := supersede(old, by, now); next.State != old.State {
+			w.put(v.rollouts, d.Rollouts.Put(key(g), next, s.revs.rollouts[key(g)]), key(g))
+		}
+	}
+}
+
+// expire forgets the permits of rollouts that are not held, or not held as they were
+// when somebody allowed them.
+func (d *Driver) expire(ctx context.Context, v *view, s snapshot) error {
+	for g, p := range s.permits {
+		r, known := s.rollouts[g]
+		if !known && g > newest(s.rollouts).Generation {
+			continue // its row is on its way
+		}
+		if !r.Begun() || !known {
+			d.log().WarnContext(ctx, "approval lapsed: it is of no rollout that is held", "generation", g, "by", p.Who)
+		}
+		var w writes
+		w.put(v.permits, bus.Write{}, key(g))
+		v.each(w.await)
+		if err := Permits(d.Bus).Delete(ctx, key(g), s.revs.permits[key(g)]); err != nil {
+			v.each(w.forgive)
+			return fmt.Errorf("forget the approval of generation %d: %w", g, err)
+		}
+	}
 	return nil
 }
 
 // manifest reads a rendering's manifest.
 func (d *Driver) manifest(ctx context.Context, r models.Render) (models.Manifest, error) {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
 	var m models.Manifest
 	data, err := d.Blobs.Get(ctx, r.Manifest)
 	if err != nil {

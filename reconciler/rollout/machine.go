@@ -156,7 +156,7 @@ func judge(a models.Assignment, s models.DeviceStatus) outcome {
 // incomplete, and is done by itself once they have caught up. One that is done
 // stays so, also while a device that was equal by itself is adopted.
 func tally(r models.Rollout, now assigned, statuses map[models.DeviceName]models.DeviceStatus, at time.Time) (models.Rollout, []models.DeviceName) {
-	if r.State == models.RolloutSuperseded {
+	if r.State == models.RolloutSuperseded || r.State == models.RolloutHeld {
 		return r, nil
 	}
 	was := r

@@ -22,7 +22,8 @@ type view struct {
 	assignments *rows[models.Assignment]
 	statuses    *rows[models.DeviceStatus]
 	rollouts    *rows[models.Rollout]
-	approvals   *rows[Approval]
+	approvals   *rows[Approval] // by device
+	permits     *rows[Approval] // by generation
 }
 
 // rows is one table's rows with their revisions, and the keys whose own write
@@ -89,7 +90,7 @@ func (v *view) touch() {
 func (v *view) current() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.renders.ready && v.statuses.ready && v.assignments.current() && v.rollouts.current() && v.approvals.current()
+	return v.renders.ready && v.statuses.ready && v.assignments.current() && v.rollouts.current() && v.approvals.current() && v.permits.current()
 }
 
 // snapshot is a view at one moment.
@@ -99,7 +100,8 @@ type snapshot struct {
 	assignments assigned
 	statuses    map[models.DeviceName]models.DeviceStatus
 	approvals   map[models.DeviceName]Approval
-	revs        struct{ assignments, rollouts, approvals map[string]uint64 }
+	permits     map[models.Generation]Approval
+	revs        struct{ assignments, rollouts, approvals, permits map[string]uint64 }
 }
 
 func (v *view) snapshot() snapshot {
@@ -111,10 +113,12 @@ func (v *view) snapshot() snapshot {
 		assignments: byDevice(v.assignments),
 		statuses:    byDevice(v.statuses),
 		approvals:   byDevice(v.approvals),
+		permits:     byGeneration(v.permits),
 	}
 	s.revs.assignments = maps.Clone(v.assignments.revs)
 	s.revs.rollouts = maps.Clone(v.rollouts.revs)
 	s.revs.approvals = maps.Clone(v.approvals.revs)
+	s.revs.permits = maps.Clone(v.permits.revs)
 	return s
 }
 
@@ -136,11 +140,12 @@ func byDevice[T any](r *rows[T]) map[models.DeviceName]T {
 	return m
 }
 
-// newest is the rollout of the highest generation; zero when there is none.
+// newest is the rollout of the highest generation that devices were assigned by;
+// zero when there is none.
 func newest(rollouts map[models.Generation]models.Rollout) models.Rollout {
 	var r models.Rollout
 	for g, candidate := range rollouts {
-		if g > r.Generation {
+		if g > r.Generation && candidate.Begun() {
 			r = candidate
 		}
 	}

@@ -15,7 +15,7 @@ import (
 
 // Sweeper removes the blobs that nothing names any more. Named are: what the
 // last Keep generations rendered, what any device is or was assigned to, what a
-// rollout still running names, the diffs and running configs of devices and of
+// rollout that is still running or held names, the diffs and running configs of devices and of
 // episodes. It also forgets rows of the table manifests beyond the last Rows, so
 // that a sweep's own cost stays flat.
 type Sweeper struct {
@@ -96,7 +96,8 @@ func (s *Sweeper) nameDevices(ctx context.Context, named, manifests map[models.H
 		return err
 	}
 	for _, e := range rollouts {
-		if e.Value.State == models.RolloutRunning || e.Value.State == models.RolloutIncomplete {
+		switch e.Value.State {
+		case models.RolloutRunning, models.RolloutIncomplete, models.RolloutHeld:
 			manifests[e.Value.Manifest] = true
 		}
 	}
