@@ -103,6 +103,66 @@ func TestThePlansLinkOpensTheDiff(t *testing.T) {
 	w.leaksNothing()
 }
 
+// TestWhatPoliciesSayIsAStatusOfItsOwn warns first and denies then: the forge hears
+// of both beside plan and deploy, the commit's page and status of the warning.
+func TestWhatPoliciesSayIsAStatusOfItsOwn(t *testing.T) {
+	w := newWorld(t, 2)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.configExtra = fmt.Sprintf("publicURL: http://%s\nlisten: %q\nlinkKey: {file: link-key}\n", addr, addr)
+	w.start()
+	first := w.push(w.network("engineering", "alert"))
+	w.deployed(first)
+	if s, ok := w.forge.Last(first, "setpoint/policy"); ok {
+		t.Errorf("without policies there is a status %s: %s", s.State, s.Description)
+	}
+	const frames = `package policies
+
+// Frames of 9214 bytes pass everywhere.
+#Frames: {
+	mode: "warn"
+	paths: mtus: "/interfaces/interface/config/mtu"
+	device: mtus: [...]
+	violations: [for m in device.mtus if m.value != 9214 {path: m.path, message: "\(m.value) is not 9214"}]
+}
+`
+	const found = "network.yaml:12:64 policy Frames: 9000 is not 9214 (on leaf01 and 1 more)"
+	second := w.push(map[string]string{"policies/frames.cue": frames})
+	w.deployed(second)
+	s := w.await(second, "setpoint/policy")
+	if s.State != "success" || s.Description != "1 warning: "+found {
+		t.Errorf("the policies' status is %s: %s", s.State, s.Description)
+	}
+	for _, form := range []string{"", "&format=text"} {
+		code, body := w.get(s.TargetURL + form)
+		for _, want := range []string{"Warnings of policies", "network.yaml:12:64", "9000 is not 9214 (on leaf01 and 1 more)", "policies/frames.cue:4"} {
+			if code != http.StatusOK || !strings.Contains(body, want) {
+				t.Errorf("%s answers %d without %q:\n%s", form, code, want, body)
+			}
+		}
+	}
+	if out, code := w.setpoint("status"); code != 0 || !strings.Contains(out, `, 1 warning of policies: run "setpoint validate" on the commit`) {
+		t.Errorf("status exits with %d: %s", code, out)
+	}
+	third := w.push(map[string]string{"policies/frames.cue": strings.Replace(frames, `"warn"`, `"deny"`, 1)})
+	if s := w.await(third, "setpoint/policy"); s.State != "failure" || s.Description != "1 violation: "+found {
+		t.Errorf("the policies' status is %s: %s", s.State, s.Description)
+	}
+	if s := w.await(third, "setpoint/deploy"); s.State != "failure" {
+		t.Errorf("the deploy's status is %s: %s", s.State, s.Description)
+	}
+	w.deployed(w.push(map[string]string{"policies/frames.cue": frames, "network.yaml": strings.Replace(networkYAML("engineering"), "9000", "9214", 1)}))
+	w.awaitStatus(w.git(w.clone(), "rev-parse", "HEAD"), "setpoint/policy", func(s notifytest.Status) bool {
+		return s.State == "success" && s.Description == "every policy is kept"
+	})
+}
+
 // TestALiveDiffComparesWithTheDevices reads the devices past the service.
 func TestALiveDiffComparesWithTheDevices(t *testing.T) {
 	w := newWorld(t, 2)

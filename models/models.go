@@ -123,6 +123,9 @@ type Manifest struct {
 // docs/errors.md.
 type Code string
 
+// CodePolicy is the code of what a policy of the repo denies or warns of.
+const CodePolicy Code = "policy"
+
 // Mistake is one thing wrong with the intent, at the place where a person mends
 // it. Line and Column count from 1; zero means the whole file.
 type Mistake struct {
@@ -157,6 +160,8 @@ type Render struct {
 	Manifest   Hash        `json:"manifest,omitempty"` // blob: Manifest as JSON
 	Mistakes   Hash        `json:"mistakes,omitempty"` // blob: []Mistake as JSON
 	Reason     string      `json:"reason,omitempty"`
+	Policies   bool        `json:"policies,omitempty"` // the repo has policies
+	Warnings   int         `json:"warnings,omitempty"` // of policies; Manifest holds them
 	Base       Generation  `json:"base,omitempty"`     // the newest rendered generation before this one
 	BaseHash   Hash        `json:"baseHash,omitempty"` // its manifest
 	Took       int64       `json:"tookMs,omitempty"`   // milliseconds

@@ -124,7 +124,7 @@ const (
 	codeKindLimits  models.Code = "kind-limits"
 
 	// Policies.
-	codePolicy       models.Code = "policy"
+	codePolicy                   = models.CodePolicy
 	codePolicyFolder models.Code = "policy-folder"
 	codePolicySyntax models.Code = "policy-syntax"
 	codePolicyShape  models.Code = "policy-shape"

@@ -18,6 +18,7 @@ type Result struct {
 	Devices  []Device         // by name; nil when there are mistakes
 	Mistakes []models.Mistake // by file, line, column; nil when there are none
 	Warnings []models.Mistake // what policies warn of: devices are rendered all the same
+	Policies bool             // the repo has policies, be they right or wrong
 	Notes    []models.Mistake // what is read and checked, and not acted upon by this version
 	Files    int              // YAML and CUE files of the tree
 	// Fresh is how many devices were rendered anew, and not known from a tree

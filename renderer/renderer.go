@@ -105,7 +105,7 @@ func (r *Renderer) Render(ctx context.Context, repo fs.FS) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	res := &Result{Mistakes: settle(l.list), Warnings: settle(warned), Files: len(f.files) + len(f.kinds.files) + len(f.ruleFiles), Fresh: int(f.fresh.Load()), Notes: settle(f.notes)}
+	res := &Result{Mistakes: settle(l.list), Warnings: settle(warned), Policies: len(f.ruleFiles) > 0, Files: len(f.files) + len(f.kinds.files) + len(f.ruleFiles), Fresh: int(f.fresh.Load()), Notes: settle(f.notes)}
 	if len(res.Mistakes) == 0 {
 		res.Devices = devices
 	}

@@ -30,7 +30,8 @@ const (
 type diff struct {
 	Devices  []deviceDiff // whose intended config changes, by name
 	Released []models.DeviceName
-	Total    int // devices of the commit
+	Total    int              // devices of the commit
+	Warnings []models.Mistake // of policies, about the commit
 	summary  string
 }
 
@@ -65,7 +66,7 @@ func (d differ) Diff(ctx context.Context, r models.Render) (*diff, error) {
 	for _, i := range before.Devices {
 		old[i.Device.Name] = i.Config
 	}
-	out := &diff{Total: len(now.Devices)}
+	out := &diff{Total: len(now.Devices), Warnings: now.Warnings}
 	var plans []plan.DevicePlan
 	room := maxDiff
 	for _, i := range now.Devices {

@@ -199,6 +199,36 @@ func TestNotifierTellsMistakes(t *testing.T) {
 	})
 }
 
+func TestNotifierTellsWhatPoliciesSay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, e := newHouse(t), &ears{}
+		warning := models.Mistake{File: "a.yaml", Line: 14, Column: 9, Code: models.CodePolicy, Message: "policy Frames: 9000 is not 9214 (on leaf01)"}
+		manifest := h.json(models.Manifest{Warnings: []models.Mistake{warning, warning}})
+		put(h, h.renders, "1", models.Render{Generation: 1, Commit: commit("a"), State: models.Rendered, Manifest: manifest, Policies: true, Warnings: 2, Time: time.Now()})
+		put(h, h.renders, "2", models.Render{Generation: 2, Commit: commit("b"), State: models.RenderMistakes, Mistakes: h.json([]models.Mistake{warning}), Policies: true, Time: time.Now()})
+		gone := models.Hash(strings.Repeat("0", 64))
+		put(h, h.renders, "3", models.Render{Generation: 3, Commit: commit("c"), State: models.Rendered, Manifest: gone, Policies: true, Warnings: 2, Time: time.Now()})
+		stop := start(t, h.notifier(e))
+		settle()
+		got, _ := e.heard()
+		got = slices.DeleteFunc(got, func(s string) bool { return strings.Contains(s, " deploy ") })
+		expect(t, "rendered", got,
+			"a plan success no change", "a policy success 2 warnings: a.yaml:14:9 policy Frames: 9000 is not 9214 (on leaf01), and 1 more",
+			"b plan failure 1 mistake: a.yaml:14:9 policy Frames: 9000 is not 9214 (on leaf01)",
+			"b policy failure 1 violation: a.yaml:14:9 policy Frames: 9000 is not 9214 (on leaf01)",
+			"c plan success rendered 0 devices; the difference cannot be shown", "c policy success 2 warnings")
+		stop()
+		if _, _, err := h.bus.Blobs().Sweep(t.Context(), func(models.Hash) bool { return false }, 0); err != nil {
+			t.Fatal(err)
+		}
+		stop = start(t, h.notifier(e))
+		settle()
+		got, _ = e.heard()
+		expect(t, "after the blobs were swept, and a restart", got)
+		stop()
+	})
+}
+
 func TestNotifierOwesALastWordAlsoWithoutTheBlobs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, e := newHouse(t), &ears{}

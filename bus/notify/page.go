@@ -194,7 +194,7 @@ func (p *Page) sheet(ctx context.Context, commit string) (*sheet, error) {
 	case models.Rendered:
 		var d *diff
 		if d, err = p.diff(ctx, *f.Render); err == nil {
-			s.Changed, s.Released, s.Plan = d.Devices, d.Released, d.summary
+			s.Changed, s.Released, s.Plan, s.Warnings = d.Devices, d.Released, d.summary, d.Warnings
 		}
 	}
 	if err != nil && !swept(err) {
@@ -205,6 +205,9 @@ func (p *Page) sheet(ctx context.Context, commit string) (*sheet, error) {
 		s.Gone = "The difference is no longer kept. \"setpoint diff\" in a clone of the config repo shows it."
 	}
 	s.PlanStatus, s.DeployStatus = project(s.facts)
+	if policy, ok := projectPolicy(s.facts); ok {
+		s.PolicyStatus = &policy
+	}
 	return s, nil
 }
 

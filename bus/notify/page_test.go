@@ -220,11 +220,18 @@ func TestPageGolden(t *testing.T) {
 			Devices: []models.DeviceNote{{Device: "leaf02"}, {Device: "leaf03"}},
 		}}},
 	})
+	put(h, h.renders, "7", models.Render{
+		Generation: 7, Commit: commit("7"), Branch: "main", State: models.Rendered, Devices: 1, Time: noon(), Policies: true, Warnings: 2,
+		Manifest: h.json(models.Manifest{Warnings: []models.Mistake{
+			{File: "devices/leaf01.yaml", Line: 14, Column: 9, Code: models.CodePolicy, Path: "/interfaces/interface[name=Ethernet1]/config/mtu", Message: "policy Frames: 9000 is not 9214 (on leaf01)", Hint: "policies/frames.cue:4: Frames of 9214 bytes pass everywhere."},
+			{File: "groups/<i>.yaml", Line: 2, Column: 1, Code: models.CodePolicy, Message: "policy Names: spine_01 has an underscore (on spine_01 and 3 more)"},
+		}}),
+	})
 	p := h.page(linkKey)
 	link := Linker("https://setpoint.example/", []byte(linkKey))
 
 	var got txtar.Archive
-	for _, c := range []string{"1", "2", "3", "4", "5", "6"} {
+	for _, c := range []string{"1", "2", "3", "4", "5", "6", "7"} {
 		for name, query := range map[string]string{".html": "", ".txt": "&format=text"} {
 			resp := get(t, p, link(commit(c))+query, browser)
 			if resp.StatusCode != http.StatusOK {
@@ -234,10 +241,10 @@ func TestPageGolden(t *testing.T) {
 			if strings.Contains(text, "hunter") {
 				t.Errorf("%s%s shows a secret", c, name)
 			}
-			if strings.Contains(text, "<b>ENG") != (name == ".txt" && c == "2") || strings.Contains(text, "<i>") != (name == ".txt" && c == "3") {
+			if strings.Contains(text, "<b>ENG") != (name == ".txt" && c == "2") || strings.Contains(text, "<i>") != (name == ".txt" && (c == "3" || c == "7")) {
 				t.Errorf("%s%s is not escaped for what it is", c, name)
 			}
-			if name == ".txt" || c == "2" || c == "3" || c == "6" {
+			if name == ".txt" || c == "2" || c == "3" || c == "6" || c == "7" {
 				got.Files = append(got.Files, txtar.File{Name: c + name, Data: []byte(text)})
 			}
 		}
@@ -254,7 +261,7 @@ func golden(t *testing.T, file string, got txtar.Archive) {
 	}
 	if *update {
 		out := &txtar.Archive{}
-		for _, name := range []string{"1.txt", "2.html", "2.txt", "3.html", "3.txt", "4.txt", "5.txt", "6.html", "6.txt"} {
+		for _, name := range []string{"1.txt", "2.html", "2.txt", "3.html", "3.txt", "4.txt", "5.txt", "6.html", "6.txt", "7.html", "7.txt"} {
 			out.Files = append(out.Files, txtar.File{Name: name, Data: []byte(sorted[name])})
 		}
 		if err := os.WriteFile(file, txtar.Format(out), 0o644); err != nil {

@@ -11,6 +11,7 @@ import (
 // The contexts of a commit's statuses.
 const (
 	ContextPlan   = "setpoint/plan"   // what the commit changes, or its mistakes
+	ContextPolicy = "setpoint/policy" // what the repo's policies say of it, where it has any
 	ContextDeploy = "setpoint/deploy" // whether every device is on it
 )
 
@@ -35,7 +36,7 @@ type Status struct {
 // final says whether the state is a last word.
 func (s Status) final() bool { return s.State != StatePending }
 
-// facts is all that a generation's two statuses are made of.
+// facts is all that a generation's statuses are made of.
 type facts struct {
 	Generation models.Generation
 	Commit     string
@@ -43,6 +44,7 @@ type facts struct {
 	Rollout    *models.Rollout  // nil: not begun
 	Plan       string           // the difference in a line; "" while it is not known yet
 	Mistakes   []models.Mistake // where Render says so
+	Warnings   []models.Mistake // where Render counts some: all, or the first
 	By         string           // the newer commit that keeps this one from going on; "" if none
 }
 
@@ -61,6 +63,49 @@ func project(f facts) (pl, deploy Status) {
 	pl.Description = clip(pl.Description, maxDescription)
 	deploy.Description = clip(deploy.Description, maxDescription)
 	return pl, deploy
+}
+
+// projectPolicy is the status of what the repo's policies say of a generation, once
+// it is known; false: there is none. It is never pending: only a rendering tells
+// whether the repo has policies.
+func projectPolicy(f facts) (s Status, ok bool) {
+	s = Status{SHA: f.Commit, Context: ContextPolicy}
+	r := f.Render
+	switch {
+	case r == nil || !r.Policies:
+		return s, false
+	case r.State == models.RenderMistakes:
+		s.State, s.Description = StateFailure, denied(f.Mistakes)
+	case r.State != models.Rendered:
+		return s, false
+	case r.Warnings == 0:
+		s.State, s.Description = StateSuccess, "every policy is kept"
+	case len(f.Warnings) == 0:
+		s.State, s.Description = StateSuccess, count(r.Warnings, "warning")
+	default:
+		s.State, s.Description = StateSuccess, firstOf(f.Warnings[0], r.Warnings, "warning")
+	}
+	s.Description = clip(s.Description, maxDescription)
+	return s, true
+}
+
+// denied is what policies deny. Where something else is wrong, nothing is judged.
+func denied(ms []models.Mistake) string {
+	var first models.Mistake
+	n := 0
+	for _, m := range ms {
+		if m.Code != models.CodePolicy {
+			continue
+		}
+		if n == 0 {
+			first = m
+		}
+		n++
+	}
+	if n == 0 {
+		return "not judged: " + count(max(1, len(ms)), "mistake")
+	}
+	return firstOf(first, n, "violation")
 }
 
 func projectPlan(f facts) (state, description string) {
@@ -149,18 +194,21 @@ func heldLine(r *models.Rollout) string {
 	return "held: " + clip(r.Hold.Reason(), maxDescription-len("held: ")-len(tail)) + tail
 }
 
-// mistakesLine is "3 mistakes: devices/leaf01.yaml:14:9 mtu 99999 is above 9216, and 2 more".
 func mistakesLine(ms []models.Mistake) string {
 	if len(ms) == 0 {
 		return "the intent has mistakes"
 	}
-	head := count(len(ms), "mistake") + ": "
+	return firstOf(ms[0], len(ms), "mistake")
+}
+
+// firstOf is "3 mistakes: devices/leaf01.yaml:14:9 mtu 99999 is above 9216, and 2 more".
+func firstOf(m models.Mistake, n int, noun string) string {
+	head := count(n, noun) + ": "
 	tail := ""
-	if len(ms) > 1 {
-		tail = fmt.Sprintf(", and %d more", len(ms)-1)
+	if n > 1 {
+		tail = fmt.Sprintf(", and %d more", n-1)
 	}
-	first := Place(ms[0]) + " " + ms[0].Message
-	return head + clip(first, maxDescription-len(head)-len(tail)) + tail
+	return head + clip(Place(m)+" "+m.Message, maxDescription-len(head)-len(tail)) + tail
 }
 
 // Place is where a mistake is, as compilers write it: "file:line:column".

@@ -203,6 +203,60 @@ func TestProjection(t *testing.T) {
 	}
 }
 
+// The third status is there when the repo has policies and they, or its mistakes, had
+// a word; it is a last word at once.
+func TestPolicyProjection(t *testing.T) {
+	warned := models.Mistake{File: "devices/leaf01.yaml", Line: 14, Column: 9, Code: models.CodePolicy, Message: "policy Frames: 9000 is not 9214 (on leaf01)"}
+	other := models.Mistake{File: "a.yaml", Line: 1, Code: "tie", Message: "two values"}
+	for _, c := range []struct {
+		name   string
+		render *models.Render
+		facts  facts
+		want   string // "" for no status
+	}{
+		{"received", nil, facts{}, ""},
+		{"rendering", &models.Render{State: models.Rendering, Attempts: 1}, facts{}, ""},
+		{"no policies", &models.Render{State: models.Rendered}, facts{Plan: "p"}, ""},
+		{"no policies, and mistakes", &models.Render{State: models.RenderMistakes}, facts{Mistakes: []models.Mistake{other}}, ""},
+		{"out of memory", &models.Render{State: models.RenderError, Policies: true}, facts{}, ""},
+		{"kept", &models.Render{State: models.Rendered, Policies: true}, facts{}, "success every policy is kept"},
+		{
+			"one warning", &models.Render{State: models.Rendered, Policies: true, Warnings: 1},
+			facts{Warnings: []models.Mistake{warned}},
+			"success 1 warning: devices/leaf01.yaml:14:9 policy Frames: 9000 is not 9214 (on leaf01)",
+		},
+		{
+			"three warnings", &models.Render{State: models.Rendered, Policies: true, Warnings: 3},
+			facts{Warnings: []models.Mistake{warned}},
+			"success 3 warnings: devices/leaf01.yaml:14:9 policy Frames: 9000 is not 9214 (on leaf01), and 2 more",
+		},
+		{"warnings that were swept", &models.Render{State: models.Rendered, Policies: true, Warnings: 3}, facts{}, "success 3 warnings"},
+		{
+			"denied", &models.Render{State: models.RenderMistakes, Policies: true},
+			facts{Mistakes: []models.Mistake{warned, warned}},
+			"failure 2 violations: devices/leaf01.yaml:14:9 policy Frames: 9000 is not 9214 (on leaf01), and 1 more",
+		},
+		{"mistakes of another sort", &models.Render{State: models.RenderMistakes, Policies: true}, facts{Mistakes: []models.Mistake{other, other}}, "failure not judged: 2 mistakes"},
+		{"mistakes that were swept", &models.Render{State: models.RenderMistakes, Policies: true}, facts{}, "failure not judged: 1 mistake"},
+	} {
+		c.facts.Render, c.facts.Commit = c.render, "abc"
+		s, ok := projectPolicy(c.facts)
+		got := ""
+		if ok {
+			got = s.State + " " + s.Description
+		}
+		if got != c.want || s.SHA != "abc" || s.Context != ContextPolicy {
+			t.Errorf("%s: %q, want %q; %+v", c.name, got, c.want, s)
+		}
+	}
+	long := warned
+	long.Message = strings.Repeat("a reason of several words; ", 20)
+	s, _ := projectPolicy(facts{Render: &models.Render{State: models.Rendered, Policies: true, Warnings: 12}, Warnings: []models.Mistake{long}})
+	if n := utf8.RuneCountInString(s.Description); n > maxDescription || !strings.HasSuffix(s.Description, "…, and 11 more") {
+		t.Errorf("%d characters: %s", n, s.Description)
+	}
+}
+
 func TestDescriptionsFitAndEndAtWords(t *testing.T) {
 	long := strings.Repeat("a reason of several words; ", 20)
 	note := []models.DeviceNote{{Device: "leaf01", Reason: long}, {Device: "leaf02", Reason: long}}

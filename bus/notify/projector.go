@@ -45,6 +45,7 @@ type described struct {
 	key      string
 	plan     string
 	mistakes []models.Mistake
+	warnings []models.Mistake // the first
 	text     string
 }
 
@@ -176,7 +177,7 @@ func (p *projector) named(e models.Episode) []string {
 	return out
 }
 
-// statuses claims a commit's two statuses.
+// statuses claims a commit's statuses.
 func (p *projector) statuses(f facts) {
 	if p.old(f) && !p.known(f) {
 		return
@@ -188,11 +189,14 @@ func (p *projector) statuses(f facts) {
 			p.ask(job{key: renderKey(*f.Render), render: *f.Render})
 			settled = true // in a moment
 		}
-		f.Plan, f.Mistakes = d.plan, d.mistakes
+		f.Plan, f.Mistakes, f.Warnings = d.plan, d.mistakes, d.warnings
 	}
 	pl, deploy := project(f)
 	if !settled {
 		p.claim(f, pl)
+		if policy, ok := projectPolicy(f); ok {
+			p.claim(f, policy)
+		}
 	}
 	if !settled || f.Render.State != models.RenderMistakes {
 		p.claim(f, deploy)
@@ -212,6 +216,12 @@ func (p *projector) settled(f facts) bool {
 	s, ok := p.n.forge.slot(p.n.statusKey(f.Commit, ContextPlan))
 	if !ok || f.Render == nil || s.Status == nil || s.Generation != f.Generation || s.Refused {
 		return false
+	}
+	if _, judged := projectPolicy(f); judged {
+		s, ok := p.n.forge.slot(p.n.statusKey(f.Commit, ContextPolicy))
+		if !ok || s.Generation != f.Generation {
+			return false
+		}
 	}
 	switch f.Render.State {
 	case models.Rendered:
@@ -385,7 +395,7 @@ func (p *projector) tryRead(ctx context.Context, j job) (described, error) {
 	if err != nil {
 		return described{}, err
 	}
-	return described{plan: d.summary}, nil
+	return described{plan: d.summary, warnings: slices.Clone(d.Warnings[:min(1, len(d.Warnings))])}, nil
 }
 
 func full(err error) bool { return errors.Is(err, bus.ErrFull) }

@@ -24,6 +24,7 @@ var sheetText string
 type sheet struct {
 	facts
 	PlanStatus   Status
+	PolicyStatus *Status // nil: the repo has no policies
 	DeployStatus Status
 	Changed      []deviceDiff
 	Released     []models.DeviceName
@@ -119,9 +120,6 @@ func (s *sheet) Held() []string {
 	return lines
 }
 
-// Place is where a mistake is.
-func (*sheet) Place(m models.Mistake) string { return Place(m) }
-
 // line is one line of a difference.
 type line struct{ Class, Text string }
 
@@ -157,15 +155,18 @@ func (s *sheet) write(w http.ResponseWriter, text bool) error {
 	return nil
 }
 
+// words are the templates' words that are no methods.
+var words = map[string]any{"place": Place}
+
 func (s *sheet) render(w io.Writer, text bool) error {
 	if text {
-		t, err := template.New("sheet").Parse(sheetText)
+		t, err := template.New("sheet").Funcs(words).Parse(sheetText)
 		if err != nil {
 			return err
 		}
 		return t.Execute(w, s)
 	}
-	t, err := htmltemplate.New("sheet").Parse(sheetHTML)
+	t, err := htmltemplate.New("sheet").Funcs(words).Parse(sheetHTML)
 	if err != nil {
 		return err
 	}

@@ -47,6 +47,8 @@ func newDiff() *cobra.Command {
                                  on disk, read over gNMI with the credentials of FILE
   setpoint diff --reverse        the exact undo: from the new state to the old one
 
+What policies warn of in the new state goes to stderr.
+
 It exits with 0 when there is no difference, 1 when there is one, 2 when it could
 not tell for every device.`,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -109,6 +111,7 @@ func (d *diffing) run(ctx context.Context, out, errOut io.Writer, t term) error 
 		writeMistakes(errOut, head.Mistakes)
 		return errors.New("the config repo has mistakes, so there is nothing to compare")
 	}
+	writeWarnings(errOut, head.Warnings)
 	var changes []change
 	if d.live {
 		changes, err = d.againstDevices(ctx, head.Devices)

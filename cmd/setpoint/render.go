@@ -31,7 +31,8 @@ FOLDER/<device>.json. The folder is made if need be; other files in it stay.
 With --explain it prints what was overridden by what instead: each leaf that
 documents set to different values, the value that stands first.
 
-It exits with 0 when it rendered, 1 with mistakes, 2 when it could not run.`,
+It exits with 0 when it rendered, also with warnings of policies, which go to
+stderr, 1 with mistakes, 2 when it could not run.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			dir, names := splitDir(args)
 			tree, err := treeOf(dir, rev)
@@ -49,6 +50,7 @@ It exits with 0 when it rendered, 1 with mistakes, 2 when it could not run.`,
 				writeMistakes(c.ErrOrStderr(), res.Mistakes)
 				return errNo
 			}
+			writeWarnings(c.ErrOrStderr(), res.Warnings)
 			devices, err := choose(res.Devices, names, selector)
 			if err != nil {
 				return err

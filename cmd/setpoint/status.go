@@ -195,7 +195,11 @@ func (s *statusAnswer) renderLine(t term) string {
 	}
 	switch r.State {
 	case models.Rendered:
-		return fmt.Sprintf("%s in %d ms", count(r.Devices, "device"), r.Took)
+		line := fmt.Sprintf("%s in %d ms", count(r.Devices, "device"), r.Took)
+		if r.Warnings > 0 {
+			line += ", " + t.yellow(count(r.Warnings, "warning")+" of policies") + `: run "setpoint validate" on the commit`
+		}
+		return line
 	case models.RenderMistakes:
 		return t.red("mistakes") + `: run "setpoint validate" on the commit; the previous generation stays assigned`
 	case models.Rendering:

@@ -145,6 +145,7 @@ func (s *Stage) render(ctx context.Context, row models.Render) (models.Render, e
 	}
 	row.Took = time.Since(began).Milliseconds()
 	row.Reason = ""
+	row.Policies, row.Warnings = res.Policies, len(res.Warnings)
 	if len(res.Mistakes) > 0 {
 		return s.mistakes(ctx, row, res.Mistakes)
 	}

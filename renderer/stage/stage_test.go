@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
@@ -323,6 +324,38 @@ func (r *room) release(t *testing.T) {
 	for key, e := range rows {
 		if err := r.sweeper.Devices.Delete(t.Context(), key, e.Rev); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// The row says whether there are policies, and how much they warn of; what goes
+// with the manifest.
+func TestTheRowCountsWarnings(t *testing.T) {
+	r := newRoom(t, 0)
+	policies := func(mode string) fs.FS {
+		tree := maps.Clone(network(2, "todo").(fstest.MapFS))
+		tree["policies/p.cue"] = &fstest.MapFile{Data: []byte(`package policies
+#Texts: {
+	mode: "` + mode + `"
+	paths: texts: "/interfaces/interface/config/description"
+	device: texts: [...]
+	violations: [for t in device.texts if t.value == "todo" {path: t.path, message: "says nothing"}]
+}
+`)}
+		return tree
+	}
+	r.trees["a"], r.trees["b"], r.trees["c"] = network(2, "todo"), policies("warn"), policies("deny")
+	for i, want := range []models.Render{
+		{State: models.Rendered},
+		{State: models.Rendered, Policies: true, Warnings: 1},
+		{State: models.RenderMistakes, Policies: true},
+	} {
+		g := models.Generation(i + 1)
+		if err := r.handle(t.Context(), r.head(t, g, string("abc"[i]))); err != nil {
+			t.Fatal(err)
+		}
+		if row := r.row(t, g); row.State != want.State || row.Policies != want.Policies || row.Warnings != want.Warnings {
+			t.Errorf("%+v", row)
 		}
 	}
 }
