@@ -91,6 +91,7 @@ type Device struct {
 	Labels      map[string]string `json:"labels,omitempty"`
 	Address     string            `json:"address"` // host:port
 	Platform    string            `json:"platform"`
+	Profile     Profile           `json:"profile,omitzero"`
 	Credentials string            `json:"credentials"` // a name in the server's configuration
 	Manage      []string          `json:"manage"`      // path text; exclusions begin with "!"
 	Adopt       Adopt             `json:"adopt"`
@@ -103,6 +104,13 @@ type Device struct {
 	// Phases are groups of paths that the platform takes one after the other, each
 	// with a request of its own; what no group names comes last.
 	Phases [][]string `json:"phases,omitempty"`
+}
+
+// Profile is how the gNMI of a device's platform differs from what the
+// specification makes one expect: its Platform document, as far as the session with
+// the device acts on it. The zero value is the profile that is built in.
+type Profile struct {
+	Origin string `json:"origin,omitempty"` // named in every path that is sent; none: left out
 }
 
 // Intended is one device of a manifest: its entry and its intended config, the

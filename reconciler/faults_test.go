@@ -76,6 +76,10 @@ var faultRows = []fault{
 	{name: "has a wrong clock", faults: sim.Faults{ClockSkew: sim.Duration(-400 * 24 * time.Hour)}, deploys: models.DeviceApplied, within: soon},
 
 	// What streams do.
+	{
+		name: "is silent without an origin", faults: sim.Faults{GetUnimplemented: true, Origin: "openconfig"}, profile: models.Profile{Origin: "openconfig"},
+		deploys: models.DeviceApplied, within: soon, rung: map[string]string{"read": "once", "watch": "on-change"},
+	},
 	{name: "refuses ON_CHANGE", faults: sim.Faults{NoOnChange: "refuse"}, deploys: models.DeviceApplied, within: sampled, rung: map[string]string{"watch": "sample"}},
 	{name: "takes ON_CHANGE and is silent", faults: sim.Faults{NoOnChange: "silent"}, deploys: models.DeviceApplied},
 	{name: "loses notifications", faults: sim.Faults{LoseNotifications: 1000}, deploys: models.DeviceApplied},
@@ -166,6 +170,10 @@ var mutants = []mutation{
 		"		if mutant(\"goes by the device's clock\") && r.GetUpdate().GetTimestamp() < 946684800000000000 {\n			continue\n		}\n		if mutant(\"drops what it can't read\") && len(r.GetUpdate().GetUpdate()) > 0 {\n			if v := r.GetUpdate().GetUpdate()[0].GetVal().GetJsonIetfVal(); len(v) > 0 && v[0] == '{' && v[len(v)-1] != '}' {\n				continue\n			}\n		}\n		if s.concerns(r.GetUpdate()) {\n",
 	},
 	{name: "drops what it can't read", fault: "streams bad values"},
+	{
+		"names no origin", "is silent without an origin", "device/reader.go",
+		"Origin: s.t.Profile.Origin,", "Origin: map[bool]string{false: s.t.Profile.Origin}[mutant(\"names no origin\")],",
+	},
 	{
 		"calls samples a stream of changes", "refuses ON_CHANGE", "device/stream.go",
 		"	s.proved(\"watch\", how)\n", "	if mutant(\"calls samples a stream of changes\") {\n		how = \"on-change\"\n	}\n	s.proved(\"watch\", how)\n",

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -441,5 +442,5 @@ func HeldTo(entry models.Device, suspended []string) []string {
 
 // sameSession says whether a session with the one is a session with the other.
 func sameSession(a, b models.Device) bool {
-	return a.Address == b.Address && a.Platform == b.Platform && a.Credentials == b.Credentials && slices.Equal(a.Manage, b.Manage)
+	return a.Address == b.Address && reflect.DeepEqual(a.Profile, b.Profile) && a.Credentials == b.Credentials && slices.Equal(a.Manage, b.Manage)
 }

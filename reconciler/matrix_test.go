@@ -106,8 +106,9 @@ func memberOf(m map[string]any, name string) any {
 // fault is a row of the matrix: how a target misbehaves, and what setpoint is to
 // make of it.
 type fault struct {
-	name   string
-	faults sim.Faults
+	name    string
+	faults  sim.Faults
+	profile models.Profile // what its Platform document says of such a target
 	// deploys is the state that a deployment to such a target ends in, and says is
 	// in the line that tells why.
 	deploys models.DeviceState
@@ -358,7 +359,7 @@ func (c *cell) dial(ctx context.Context, d models.Device) (Device, error) {
 	}
 	return device.Dial(ctx, device.Target{
 		Name: d.Name, Address: d.Address, TLS: &tls.Config{RootCAs: c.ca.Pool()}, Username: "setpoint", Password: password,
-		Scope: scope, Schema: tree.OpenConfig(), Dialer: func(ctx context.Context, _ string) (net.Conn, error) { return c.lis.DialContext(ctx) },
+		Profile: d.Profile, Scope: scope, Schema: tree.OpenConfig(), Dialer: func(ctx context.Context, _ string) (net.Conn, error) { return c.lis.DialContext(ctx) },
 	})
 }
 
@@ -398,7 +399,7 @@ func (c *cell) push(g models.Generation, config string) {
 		c.t.Fatal(err)
 	}
 	m := models.Manifest{Devices: []models.Intended{{Config: hashes[0], Device: models.Device{
-		Name: "a", Address: deviceAddress, Adopt: models.AdoptAuto, Drift: models.Drift{Mode: c.mode},
+		Name: "a", Address: deviceAddress, Adopt: models.AdoptAuto, Drift: models.Drift{Mode: c.mode}, Profile: c.fault.profile,
 		Manage: []string{"/system/config", "/system/aaa", "/system/dns", "/interfaces/interface[name=Ethernet*]"},
 	}}}}
 	data, err := json.Marshal(m)

@@ -444,7 +444,7 @@ func TestARowSomebodyTouchedIsWrittenAgain(t *testing.T) {
 	})
 }
 
-func TestANewAddressIsDialled(t *testing.T) {
+func TestANewAddressOrProfileIsDialled(t *testing.T) {
 	inLab(t, func(l *lab) {
 		g := l.device("a", host("A"), alert)
 		l.start()
@@ -458,6 +458,13 @@ func TestANewAddressIsDialled(t *testing.T) {
 		l.want("a", models.DeviceApplied, 2, 0)
 		if len(g.addresses) != 2 || g.addresses[1] != "elsewhere:1" || g.open != 1 {
 			t.Errorf("dialled %v, %d open", g.addresses, g.open)
+		}
+		e.Profile.Origin = "openconfig"
+		l.entry["a"] = e
+		l.assign(3, models.PhaseSettled, host("A"), "a")
+		l.wait(10 * time.Second)
+		if len(g.addresses) != 3 || g.open != 1 {
+			t.Errorf("another profile: dialled %v, %d open", g.addresses, g.open)
 		}
 	})
 }

@@ -50,6 +50,7 @@ const (
 	codeAddress          models.Code = "address"
 	codeDuplicateAddress models.Code = "duplicate-address"
 	codePlatform         models.Code = "platform"
+	codePlatformValue    models.Code = "platform-value"
 	codeAdopt            models.Code = "adopt"
 	codeApply            models.Code = "apply"
 	codeApplyTie         models.Code = "apply-tie"
@@ -174,6 +175,7 @@ var codes = map[models.Code]string{
 	codeAddress:          "an address is not host:port",
 	codeDuplicateAddress: "two devices have the same address",
 	codePlatform:         "a platform is not known",
+	codePlatformValue:    "a Platform says something that its devices can't be told",
 	codeAdopt:            "adopt is neither approve nor auto",
 	codeApply:            "apply is neither entries nor root, or root has no effect",
 	codeApplyTie:         "two groups of one priority say different things of apply",

@@ -5,13 +5,14 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/setpoint-net/setpoint/models"
 	"github.com/setpoint-net/setpoint/models/tree"
 )
 
 // platformDoc is a Platform document: what setpoint has to know of a vendor's gNMI
 // besides the profile that it refines. What the renderer acts on is settled here
-// (base, omits); a knob that the session with the device acts on goes with the
-// device's entry in the manifest.
+// (base, omits). Knobs that the session with the device acts on are its profile: it
+// goes with the device's entry in the manifest, and rendering looks at none of them.
 type platformDoc struct {
 	name  string
 	at    place
@@ -19,6 +20,7 @@ type platformDoc struct {
 	// unconditional are nodes that the devices take whatever the model's condition
 	// (when) on them says: the devices' own validation has the word there.
 	unconditional []entry
+	profile       models.Profile
 }
 
 func (d *decoder) platformDocument(n *node) {
@@ -26,7 +28,7 @@ func (d *decoder) platformDocument(n *node) {
 	name, at := d.metadata(n, "Platform", false)
 	p := &platformDoc{name: name, at: at}
 	spec := n.get("spec")
-	d.fields(spec, "spec of a Platform", "base", "omits", "unconditional")
+	d.fields(spec, "spec of a Platform", "base", "omits", "unconditional", "origin")
 	if base := spec.get("base"); base != nil && d.text(base, "base") != defaultPlatform && base.shape == text {
 		d.add(mistake{at: base.at, code: codePlatform, msg: fmt.Sprintf("base %q is not known", cut(base.text, 64)), hint: joined("known: "+defaultPlatform, "a Platform refines a profile that is built in")})
 	}
@@ -36,9 +38,23 @@ func (d *decoder) platformDocument(n *node) {
 	}
 	p.omits = d.schemaPaths(spec.get("omits"), "omits")
 	p.unconditional = d.conditions(spec.get("unconditional"))
+	p.profile.Origin = d.gnmiOrigin(spec.get("origin"))
 	if name != "" {
 		d.platforms = append(d.platforms, p)
 	}
+}
+
+// gnmiOrigin reads the name of a schema tree (gNMI 2.7).
+func (d *decoder) gnmiOrigin(n *node) string {
+	text := d.text(n, "origin")
+	if len(text) > 64 || strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != "" {
+		d.add(mistake{
+			at: n.at, code: codePlatformValue, msg: fmt.Sprintf("origin %q is not the name of one", cut(text, 64)),
+			hint: "for example origin: openconfig; letters, digits, '-', '_' and '.'",
+		})
+		return ""
+	}
+	return text
 }
 
 // schemaPaths reads paths of the schema, without keys.
@@ -122,6 +138,7 @@ func schemaPath(text string) (string, error) {
 // platform finds the device's platform, and what of it the device is allowed to go
 // without.
 func (f *fleet) platform(l *ledger, s *subject, byName map[string]*platformDoc) {
+	s.Profile = models.Profile{} // the document may be kept from another tree
 	if e := s.platformName; e.text != "" && e.text != defaultPlatform {
 		if s.platform = byName[e.text]; s.platform == nil && !f.mentioned("Platform") {
 			names := []string{defaultPlatform}
@@ -131,6 +148,9 @@ func (f *fleet) platform(l *ledger, s *subject, byName map[string]*platformDoc) 
 			l.add(mistake{at: e.at, code: codePlatform, msg: fmt.Sprintf("platform %q is not known", cut(e.text, 64)), hint: didYouMean(e.text, names)})
 			return
 		}
+	}
+	if s.platform != nil {
+		s.Profile = s.platform.profile
 	}
 	for _, e := range s.allowed {
 		if !slices.ContainsFunc(s.omits(), func(o entry) bool { return covers(o.text, e.text) || covers(e.text, o.text) }) {

@@ -320,7 +320,7 @@ func targetOf(d models.Device, targets map[string]target, log *slog.Logger) (dev
 	}
 	return device.Target{
 		Name: d.Name, Address: d.Address, TLS: t.tls, Insecure: t.insecure,
-		Username: t.username, Password: t.password, Platform: d.Platform,
+		Username: t.username, Password: t.password, Profile: d.Profile,
 		Scope: scope, Schema: tree.OpenConfig(), Log: log,
 	}, nil
 }

@@ -114,9 +114,9 @@ type Target struct {
 	// TLS is nil), or with a TLS that does not verify the target.
 	Insecure bool
 
-	Platform string       // names a Profile; "" is "openconfig"
-	Scope    *tree.Scope  // the managed paths: what is read and watched
-	Schema   *tree.Schema // nil means tree.OpenConfig()
+	Profile models.Profile // how its platform differs
+	Scope   *tree.Scope    // the managed paths: what is read and watched
+	Schema  *tree.Schema   // nil means tree.OpenConfig()
 
 	DialTimeout time.Duration // connecting and Capabilities together; 0 means DefaultDialTimeout
 	ReadTimeout time.Duration // each Get, each Subscribe ONCE, the sync of a stream; 0 means DefaultReadTimeout
@@ -127,9 +127,6 @@ type Target struct {
 }
 
 func (t *Target) orDefaults() {
-	if t.Platform == "" {
-		t.Platform = "openconfig"
-	}
 	if t.Schema == nil {
 		t.Schema = tree.OpenConfig()
 	}

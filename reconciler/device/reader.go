@@ -189,7 +189,7 @@ func (s *Session) get(ctx context.Context, kind gnmi.GetRequest_DataType, root s
 	resp, err := s.client.Get(ctx, &gnmi.GetRequest{
 		Path:     []*gnmi.Path{s.rootPath(root)},
 		Type:     kind,
-		Encoding: s.profile.Encoding,
+		Encoding: s.encoding,
 	})
 	if err != nil {
 		return nil, err
@@ -202,7 +202,7 @@ func (s *Session) get(ctx context.Context, kind gnmi.GetRequest_DataType, root s
 func (s *Session) subscribeOnce(ctx context.Context, root string) ([]*gnmi.Notification, error) {
 	st := s.subscribe(ctx, &gnmi.SubscriptionList{
 		Mode:         gnmi.SubscriptionList_ONCE,
-		Encoding:     s.profile.Encoding,
+		Encoding:     s.encoding,
 		Subscription: []*gnmi.Subscription{{Path: s.rootPath(root)}},
 	})
 	defer st.close()
@@ -253,7 +253,7 @@ func (s *Session) rootPath(root string) *gnmi.Path {
 }
 
 func (s *Session) path(p tree.Path) *gnmi.Path {
-	out := &gnmi.Path{Origin: s.profile.Origin, Elem: make([]*gnmi.PathElem, len(p))}
+	out := &gnmi.Path{Origin: s.t.Profile.Origin, Elem: make([]*gnmi.PathElem, len(p))}
 	for i, e := range p {
 		elem := &gnmi.PathElem{Name: e.Name}
 		for _, k := range e.Keys {

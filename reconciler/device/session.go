@@ -28,12 +28,12 @@ const maxMessage = 128 << 20
 // Session is a connection to one target. Its methods may be called from several
 // goroutines at once.
 type Session struct {
-	t       Target
-	profile Profile
-	client  *target.Target
-	initial atomic.Bool   // the target does not stream updates only
-	leaves  atomic.Int64  // of the last read
-	streams atomic.Uint64 // gnmic knows a subscription by name: each gets its own
+	t        Target
+	encoding gnmi.Encoding // asked for in Get and Subscribe; answers in any other are understood
+	client   *target.Target
+	initial  atomic.Bool   // the target does not stream updates only
+	leaves   atomic.Int64  // of the last read
+	streams  atomic.Uint64 // gnmic knows a subscription by name: each gets its own
 
 	mu    sync.Mutex
 	rungs map[string]string // what was proved so far, as Rungs gives it
@@ -43,17 +43,14 @@ type Session struct {
 // Dial connects to the target and asks for its Capabilities, within
 // DialTimeout. A target without Capabilities is fine. Errors name the address
 // and wrap ErrUnreachable or ErrUnauthenticated; a Target that asks for
-// something unsafe or unknown is an error that wraps neither.
+// something unsafe is an error that wraps neither.
 //
 // The rungs of the read ladder and the stream are proved by their first use, not
 // here: proving a read takes a whole read.
 func Dial(ctx context.Context, t Target) (*Session, error) {
 	t.orDefaults()
-	s := &Session{t: t, rungs: map[string]string{}}
+	s := &Session{t: t, encoding: gnmi.Encoding_JSON_IETF, rungs: map[string]string{}}
 	var err error
-	if s.profile, err = profileOf(t.Platform); err != nil {
-		return nil, fmt.Errorf("dial %s: %w", t.Name, err)
-	}
 	var asked atomic.Bool
 	if s.client, err = newClient(t, &asked); err != nil {
 		return nil, fmt.Errorf("dial %s: %w", t.Address, err)
@@ -197,13 +194,13 @@ func (s *Session) connect(ctx context.Context) error {
 func (s *Session) chooseEncoding(caps *gnmi.CapabilityResponse) {
 	var json bool
 	for _, e := range caps.GetSupportedEncodings() {
-		if e == s.profile.Encoding {
+		if e == s.encoding {
 			return
 		}
 		json = json || e == gnmi.Encoding_JSON
 	}
 	if json {
-		s.profile.Encoding = gnmi.Encoding_JSON
+		s.encoding = gnmi.Encoding_JSON
 	}
 }
 

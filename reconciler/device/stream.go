@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"time"
 
 	"github.com/openconfig/gnmi/proto/gnmi"
 	"github.com/openconfig/gnmic/pkg/api/target"
@@ -71,6 +72,10 @@ func (st *stream) next(ctx context.Context) (*gnmi.SubscribeResponse, error) {
 	return nil, st.err
 }
 
+// sampleEvery is the interval of the stream that replaces ON_CHANGE where a target
+// refuses that.
+const sampleEvery = 10 * time.Second
+
 // errEnded is a stream that the target ended without saying why.
 var errEnded = status.Error(codes.Unavailable, "the target ended the stream")
 
@@ -89,7 +94,7 @@ func (st *stream) close() {
 // The values at the start are not asked for, as whoever watches reads (gNMI
 // 3.5.1.2, updates_only); a target that does not stream so is asked for them.
 //
-// A target that refuses ON_CHANGE is sampled (Profile.Sample); Rungs tells. Watch
+// A target that refuses ON_CHANGE is sampled every 10 seconds; Rungs tells. Watch
 // returns nil when ctx ends, and otherwise an error: the stream broke, never
 // synced within ReadTimeout, or was refused. It does not reconnect: what was
 // missed in between has to be read, so the caller reads and watches again.
@@ -101,7 +106,7 @@ func (s *Session) Watch(ctx context.Context, changed func()) error {
 		err = s.watch(ctx, "on-change", changed)
 	}
 	if errors.As(err, &no) {
-		s.t.Log.InfoContext(ctx, "target refuses on-change, sampling", "device", s.t.Name, "every", s.profile.Sample, "err", no)
+		s.t.Log.InfoContext(ctx, "target refuses on-change, sampling", "device", s.t.Name, "every", sampleEvery, "err", no)
 		err = s.watch(ctx, "sample", changed)
 	}
 	switch {
@@ -135,12 +140,12 @@ func (s *Session) watch(ctx context.Context, how string, changed func()) error {
 }
 
 func (s *Session) watchList(how string) *gnmi.SubscriptionList {
-	list := &gnmi.SubscriptionList{Mode: gnmi.SubscriptionList_STREAM, Encoding: s.profile.Encoding, UpdatesOnly: !s.initial.Load()}
+	list := &gnmi.SubscriptionList{Mode: gnmi.SubscriptionList_STREAM, Encoding: s.encoding, UpdatesOnly: !s.initial.Load()}
 	for _, root := range s.t.Scope.Roots() {
 		sub := &gnmi.Subscription{Path: s.rootPath(root), Mode: gnmi.SubscriptionMode_ON_CHANGE}
 		if how == "sample" {
 			sub.Mode = gnmi.SubscriptionMode_SAMPLE
-			sub.SampleInterval = uint64(s.profile.Sample.Nanoseconds())
+			sub.SampleInterval = uint64(sampleEvery.Nanoseconds())
 			sub.SuppressRedundant = true
 		}
 		list.Subscription = append(list.Subscription, sub)

@@ -109,6 +109,11 @@ func (b *broken) ends() (error, bool) {
 	return nil, false
 }
 
+// unnamed tells whether a path to subscribe to lacks the origin that it has to name.
+func (b *broken) unnamed(prefix, path *gnmi.Path) bool {
+	return b.Origin != "" && prefix.GetOrigin()+path.GetOrigin() != b.Origin
+}
+
 // mute tells whether changes are told to nobody.
 func (b *broken) mute() bool { return b.NoOnChange == "silent" }
 

@@ -47,6 +47,27 @@ func TestATargetWithoutOnChange(t *testing.T) {
 	}
 }
 
+func TestATargetThatWantsAnOriginIsSilentWithoutIt(t *testing.T) {
+	c := start(t, twoInterfaces)
+	c.breaks(Faults{Origin: "openconfig"})
+	list := func(mode gnmi.SubscriptionList_Mode, origin string) *gnmi.SubscriptionList {
+		path := p(t, mtu)
+		path.Origin = origin
+		return list1(t, mode, &gnmi.Subscription{Path: path, Mode: gnmi.SubscriptionMode_ON_CHANGE})
+	}
+	c.subscribe(deadline(t), list(gnmi.SubscriptionList_ONCE, "")).wants("sync")
+	ctx, cancel := context.WithCancel(deadline(t))
+	deaf := c.subscribe(ctx, list(gnmi.SubscriptionList_STREAM, ""))
+	deaf.wants("sync")
+	open := c.subscribe(deadline(t), list(gnmi.SubscriptionList_STREAM, "openconfig"))
+	open.wants(mtu + " 1500")
+	open.wants("sync")
+	c.update(mtu, "9000")
+	open.wants(mtu + " 9000")
+	cancel()
+	deaf.ends(codes.Canceled)
+}
+
 func TestTargetDefinedIsSampledWithoutOnChange(t *testing.T) {
 	bubble(t, func(t *testing.T, c *client) {
 		c.breaks(Faults{NoOnChange: "refuse"})

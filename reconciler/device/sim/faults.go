@@ -47,6 +47,7 @@ type Faults struct {
 	ClockSkew        Duration            `json:"clockSkew,omitempty"`        // added to every timestamp
 
 	// What streams do, also those that are open.
+	Origin            string   `json:"origin,omitempty"`            // "openconfig": on a path that does not name it, nothing is told
 	NoOnChange        string   `json:"noOnChange,omitempty"`        // "refuse" ON_CHANGE, or after sync be "silent"
 	LoseNotifications int      `json:"loseNotifications,omitempty"` // so many of the next changes are told to nobody
 	SilentPath        []string `json:"silentPath,omitempty"`        // changes there are not told
@@ -84,6 +85,7 @@ func (f Faults) choices() []choice {
 		{"arbitration", f.Arbitration, []string{"supported", "no-role", "ignored", "refused"}},
 		{"loseAnswer", f.LoseAnswer, []string{"hang", "cut"}},
 		{"getAllOnly", f.GetAllOnly, slices.Sorted(maps.Keys(typeCodes))},
+		{"origin", f.Origin, []string{"openconfig"}},
 		{"noOnChange", f.NoOnChange, []string{"refuse", "silent"}},
 		{"closeStream", f.CloseStream, []string{"once", "always"}},
 		{"cancelStream", f.CancelStream, []string{"once", "always"}},

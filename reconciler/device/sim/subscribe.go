@@ -116,6 +116,9 @@ func (t *Target) watch(l *gnmi.SubscriptionList, sub *gnmi.Subscription) (*watch
 	if w.patterns, err = t.schema.patterns(full); err != nil {
 		return nil, readError(err)
 	}
+	if t.broken.Load().unnamed(l.GetPrefix(), sub.GetPath()) {
+		w.patterns = nil
+	}
 	if l.GetMode() != gnmi.SubscriptionList_STREAM {
 		return w, nil // what triggers updates has a meaning for streams only
 	}
