@@ -194,13 +194,21 @@ func (s *terminal) run(commands string) string {
 }
 
 // TestSimSetReachesSimulatedTargetsAlone: a target whose certificate the folder's
-// authority did not sign sees neither password nor Set.
+// authority did not sign sees neither password nor Set. What a target takes is read
+// back.
 func TestSimSetReachesSimulatedTargetsAlone(t *testing.T) {
 	w := newWorld(t, 1)
 	w.startSim(1) // another authority, in sim
 	args := []string{"sim", "set", "leaf01", "/system/config/hostname", "changed", "--password", "the-device-password"}
 	if out, code := w.setpoint(args...); code != 0 || out != "leaf01: hostname (nothing) → changed\n" {
 		t.Errorf("sim set exits with %d: %s", code, out)
+	}
+	args[4] = "again"
+	if out, code := w.setpoint("sim", "break", "leaf01", `{"drop": ["/system/config/hostname"]}`); code != 0 {
+		t.Fatalf("sim break exits with %d: %s", code, out)
+	}
+	if out, code := w.setpoint(args...); code != 1 || out != "leaf01: hostname stays changed: the target said OK to again\n" {
+		t.Errorf("sim set of what is dropped exits with %d: %s", code, out)
 	}
 	args[2] = w.addrs[0]
 	if out, code := w.setpoint(args...); code != 2 || !strings.Contains(out, "certificate") || !strings.Contains(out, "hint: ") {

@@ -24,8 +24,13 @@ client could: to see what a service that manages it makes of that.
 
   setpoint sim set leaf02 '/interfaces/interface[name=Ethernet1]/config/mtu' 1500
 
+The leaf is read back: with faults a target may say OK and keep something else.
+
 DEVICE is a name, or an address with its port. Only the certificate authority of
-the folder --dir is trusted, so that no other device can be reached.`,
+the folder --dir is trusted, so that no other device can be reached.
+
+It exits with 0 when the target has the value, 1 when it took it and has another,
+2 when it refused or could not be asked.`,
 		Args: cobra.ExactArgs(3),
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.set(c.Context(), c.OutOrStdout(), args[0], args[1], args[2])
@@ -33,7 +38,8 @@ the folder --dir is trusted, so that no other device can be reached.`,
 	}
 }
 
-// set writes one leaf through a session of its own, and says what it was before.
+// set writes one leaf through a session of its own, and says what it was before and
+// is now; errNo when that is not what was set.
 func (s *simulating) set(ctx context.Context, out io.Writer, name, path, text string) error {
 	p, leaf, err := leafOf(path, text)
 	if err != nil {
@@ -65,12 +71,42 @@ func (s *simulating) set(ctx context.Context, out io.Writer, name, path, text st
 	if err := session.Apply(ctx, &plan.Plan{Updates: []plan.Value{{Path: p, Node: leaf}}}); err != nil {
 		return err
 	}
-	before := "(nothing)"
-	if old := running.Lookup(p); old != nil {
-		before = old.Text()
+	now, err := session.Running(ctx)
+	if err != nil {
+		return fmt.Errorf("the target took the Set, reading it back: %w", err)
 	}
-	_, err = fmt.Fprintf(out, "%s: %s %s → %s\n", name, p[len(p)-1].Name, before, leaf.Text())
-	return err
+	return writeSet(out, name, scope, p, leaf, running, now)
+}
+
+// writeSet says what a leaf was before a Set and is now that the target took it.
+func writeSet(out io.Writer, name string, scope *tree.Scope, p tree.Path, leaf *tree.Value, before, now *tree.Tree) error {
+	shown := func(t *tree.Tree) string {
+		if v := t.Lookup(p); v != nil {
+			return v.Text()
+		}
+		return "(nothing)"
+	}
+	was, is, set := shown(before), shown(now), leaf.Text()
+	label := name + ": " + p[len(p)-1].Name
+	switch {
+	case has(now, scope, p, leaf):
+		_, err := fmt.Fprintf(out, "%s %s → %s\n", label, was, set)
+		return err
+	case was == is:
+		fmt.Fprintf(out, "%s stays %s: the target said OK to %s\n", label, is, set)
+	default:
+		fmt.Fprintf(out, "%s %s → %s: the target said OK to %s\n", label, was, is, set)
+	}
+	return errNo
+}
+
+// has says whether a target that shows t has a leaf's value: in whatever form, or as
+// a default that it does not show.
+func has(t *tree.Tree, scope *tree.Scope, p tree.Path, leaf *tree.Value) bool {
+	if t.Lookup(p) == nil {
+		return leaf.Literal() == leaf.Schema.DefaultLiteral()
+	}
+	return plan.DiffScoped(scope, t, tree.Empty(tree.OpenConfig()).ReplaceAt(p, leaf)).Empty()
 }
 
 // leafOf reads a leaf's path and its value as people write it.

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"errors"
+	"strings"
 	"testing"
+
+	"github.com/setpoint-net/setpoint/models/tree"
 )
 
 func TestALeafIsReadAsPeopleWriteIt(t *testing.T) {
@@ -35,6 +39,49 @@ func TestALeafIsReadAsPeopleWriteIt(t *testing.T) {
 	} {
 		if p, v, err := leafOf(path, text); err == nil {
 			t.Errorf("%s %s became %s %s", path, text, p, v.JSON())
+		}
+	}
+}
+
+// What was set is told only if the target has it: in whatever form, or as a default
+// that it does not show.
+func TestASetIsToldAsItWasReadBack(t *testing.T) {
+	const mtu, enabled = "/interfaces/interface[name=Ethernet1]/config/mtu", "/interfaces/interface[name=Ethernet1]/config/enabled"
+	for _, c := range []struct{ path, was, set, is, want string }{
+		{mtu, "1500", "9000", "9000", "leaf01: mtu 1500 → 9000\n"},
+		{mtu, "", "9000", "9000", "leaf01: mtu (nothing) → 9000\n"},
+		{mtu, "1500", "9000", "1500", "leaf01: mtu stays 1500: the target said OK to 9000\nno"},
+		{mtu, "", "9000", "", "leaf01: mtu stays (nothing): the target said OK to 9000\nno"},
+		{mtu, "1500", "9000", "8996", "leaf01: mtu 1500 → 8996: the target said OK to 9000\nno"},
+		{enabled, "false", "true", "", "leaf01: enabled false → true\n"},
+		{enabled, "true", "false", "", "leaf01: enabled true → (nothing): the target said OK to false\nno"},
+	} {
+		state := func(text string) *tree.Tree {
+			if text == "" {
+				return tree.Empty(tree.OpenConfig())
+			}
+			p, v, err := leafOf(c.path, text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return tree.Empty(tree.OpenConfig()).ReplaceAt(p, v)
+		}
+		p, v, err := leafOf(c.path, c.set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		scope, err := tree.NewScope(tree.OpenConfig(), []string{p.String()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out strings.Builder
+		if err := writeSet(&out, "leaf01", scope, p, v, state(c.was), state(c.is)); errors.Is(err, errNo) {
+			out.WriteString("no")
+		} else if err != nil {
+			t.Error(err)
+		}
+		if out.String() != c.want {
+			t.Errorf("%+v: %s", c, out.String())
 		}
 	}
 }
