@@ -34,7 +34,9 @@ type found struct {
 
 func (d found) equal() bool { return d.plan == nil || d.plan.Empty() }
 
+// brief is what would be done, lacks what is there instead of what should be.
 func (d found) brief() string { return plan.Brief(d.plan, briefLength) }
+func (d found) lacks() string { return plan.Found(d.plan, briefLength) }
 
 // compare finds out how a running tree differs.
 func (f *fleet) compare(ctx context.Context, m *member, running *tree.Tree) (found, error) {
@@ -268,7 +270,7 @@ func (f *fleet) apply(ctx context.Context, m *member, d found) next {
 	case readErr != nil:
 		return f.miss(ctx, m, fmt.Errorf("read back: %w", readErr))
 	}
-	return f.stand(ctx, m, after, models.DeviceHeld, "accepted, but after read back it differs: "+after.brief())
+	return f.stand(ctx, m, after, models.DeviceHeld, "accepted, but after read back it differs: "+after.lacks())
 }
 
 // heal puts drift back by one Set. The episode is open, and told, before.
@@ -320,7 +322,7 @@ func (f *fleet) drifted(ctx context.Context, m *member, d found) next {
 		return f.unrecorded(ctx, m, err)
 	}
 	facts := m.facts(d)
-	reason := "drifted: " + d.brief()
+	reason := "drifted: " + d.lacks()
 	enforced := facts.enforce && m.taken.Phase == models.PhaseSettled
 	if enforced && facts.stopped {
 		reason += "; " + m.ledger.Stopped.Reason

@@ -8,7 +8,6 @@ import (
 
 	"github.com/setpoint-net/setpoint/bus"
 	"github.com/setpoint-net/setpoint/models"
-	"github.com/setpoint-net/setpoint/reconciler/plan"
 )
 
 // standing says whether an episode of drift is open.
@@ -39,7 +38,7 @@ func (f *fleet) openEpisode(ctx context.Context, m *member, d found) error {
 	if err := f.fleetStop(ctx, m, kind, d.at); err != nil {
 		return err
 	}
-	e.Running, e.Mode, e.Changes, e.Summary = d.running, m.mode(), len(d.plan.Changes), plan.Brief(d.plan, briefLength)
+	e.Running, e.Mode, e.Changes, e.Summary = d.running, m.mode(), len(d.plan.Changes), d.lacks()
 	var err error
 	if e.Diff, err = f.keepDiff(ctx, m, d.plan); err != nil {
 		return err

@@ -173,6 +173,19 @@ func (l *lab) cut(g *gear) {
 	g.watchErr <- errDown
 }
 
+// unsaid is what a device's line has to say and does not: which path, what was
+// found there and what is expected.
+func unsaid(what string, to models.DeviceState, reason string) []string {
+	var words []string
+	switch {
+	case to == models.DeviceDrifted, what == "it takes the Set and shows something else":
+		words = []string{"/system/config/hostname (found ", ", expected new"}
+	case to == models.DeviceObserved:
+		words = []string{"/system/config/hostname"}
+	}
+	return slices.DeleteFunc(words, func(w string) bool { return strings.Contains(reason, w) })
+}
+
 func TestEveryEdgeOfTheStatesIsWalked(t *testing.T) {
 	page, err := os.ReadFile("../docs/device-states.md")
 	if err != nil {
@@ -221,6 +234,12 @@ func TestEveryEdgeOfTheStatesIsWalked(t *testing.T) {
 					if differs := to == models.DeviceObserved || to == models.DeviceHeld || to == models.DeviceDrifted || to == models.DeviceUnreachable; differs && (s.Reason == "" || s.Next == "") {
 						t.Errorf("%s it says %q, and next %q", when, s.Reason, s.Next)
 					}
+					if missing := unsaid(what, to, s.Reason); len(missing) > 0 {
+						t.Errorf("%s it says %q, without %q", when, s.Reason, missing)
+					}
+					if rev > 0 && s.Since.IsZero() {
+						t.Errorf("%s it does not say since when", when)
+					}
 					if got := g.sets; got != int(sets[0]-'0') {
 						t.Errorf("%s it had %d Sets, want %s", when, got, sets)
 					}
@@ -234,6 +253,12 @@ func TestEveryEdgeOfTheStatesIsWalked(t *testing.T) {
 				for _, want := range strings.Split(events, ", ") {
 					if want != "" && !slices.Contains(got, want) {
 						t.Errorf("events %q, want %q among them", got, want)
+					}
+				}
+				for _, kind := range []string{"drift-opened", "drift-changed", "drift-closed"} {
+					told := len(slices.DeleteFunc(slices.Clone(got), func(e string) bool { return e != kind }))
+					if told > 1 && !strings.Contains(what, "five times") {
+						t.Errorf("%s is told %d times", kind, told)
 					}
 				}
 			})

@@ -18,7 +18,8 @@ func newDevices() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "devices [DEVICE...]",
 		Short: "where each device stands, and why",
-		Long: `devices lists every device with its state and one line that says why.
+		Long: `devices lists every device with its state, since when, and one line that says
+why, what happens next, and what can be done.
 
 It exits with 0 when all listed devices are applied, with 1 when not, with 2 when
 the service could not be asked or does not know a named device.`,
@@ -65,14 +66,14 @@ func writeDevices(w io.Writer, list []deviceAnswer, output string, now time.Time
 		return printJSON(w, list)
 	}
 	t := newTerm(w)
-	rows := [][]string{{"DEVICE", "STATE", "GEN", "COMMIT", "READ", "WHY"}}
+	rows := [][]string{{"DEVICE", "STATE", "SINCE", "GEN", "COMMIT", "READ", "WHY"}}
 	for _, d := range list {
 		why := d.why()
 		if output == "wide" {
 			why = strings.TrimSpace(rungs(d.Status.Rungs) + "  " + coverage(d.Status.Coverage) + "  " + why)
 		}
 		rows = append(rows, []string{
-			string(d.Name), string(d.Status.State), fmt.Sprint(d.Assignment.Generation),
+			string(d.Name), string(d.Status.State), ago(now, d.Status.Since), fmt.Sprint(d.Assignment.Generation),
 			fmt.Sprintf("%.7s", d.Assignment.Commit), ago(now, d.Status.ReadAt), why,
 		})
 	}

@@ -249,6 +249,21 @@ func TestBriefFitsAndCounts(t *testing.T) {
 			t.Errorf("%d: %s", max, diff)
 		}
 	}
+	for max, want := range map[int]string{
+		1000: "/interfaces/interface[name=e1] (missing), /system/aaa/authentication/admin-user/config/admin-password (found (secret), not expected), /system/config/hostname (found a, expected b), /system/config/login-banner (found gone, not expected), /system/config/motd-banner (missing, expected hello)",
+		60:   "/interfaces/interface[name=e1] (missing), +4 more",
+	} {
+		if diff := cmp.Diff(want, Found(p, max)); diff != "" {
+			t.Errorf("%d: %s", max, diff)
+		}
+	}
+	gone := Diff(mustParse(t, `{"interfaces":{"interface":[{"name":"e1","config":{"name":"e1","mtu":1}}]}}`), mustParse(t, `{}`))
+	if got := Found(gone, 80); got != "/interfaces/interface[name=e1] (not expected)" {
+		t.Errorf("got %q", got)
+	}
+	if got := Found(nil, 80); got != "as expected" {
+		t.Errorf("got %q", got)
+	}
 	if got := Brief(nil, 80); got != "no change" {
 		t.Errorf("got %q", got)
 	}

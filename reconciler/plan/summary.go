@@ -47,13 +47,21 @@ func Summary(changed []DevicePlan) string {
 // Brief is one line of at most max characters about one plan: its first changes,
 // and how many more there are.
 // "/vlans/vlan[vlan-id=10]/config/name ENG → OPS, +2 more"
-func Brief(p *Plan, max int) string {
+func Brief(p *Plan, max int) string { return p.line(max, "no change", group.brief) }
+
+// Found is Brief for a device that is not what it is meant to be: it says what is
+// there and what should be, where an arrow would leave it to be guessed.
+// "/vlans/vlan[vlan-id=10]/config/name (found ENG, expected OPS), +2 more"
+func Found(p *Plan, max int) string { return p.line(max, "as expected", group.found) }
+
+// line is one line of at most max characters of what itemize makes of the groups.
+func (p *Plan) line(max int, empty string, itemize func(group) []string) string {
 	if p.Empty() {
-		return short("no change", max)
+		return short(empty, max)
 	}
 	var parts []string
 	for _, g := range groups(p) {
-		parts = append(parts, g.brief()...)
+		parts = append(parts, itemize(g)...)
 	}
 	if len(parts) == 0 {
 		return short(totals(p.Added(), p.Removed()), max)
@@ -70,24 +78,41 @@ func Brief(p *Plan, max int) string {
 
 // brief gives an entry that comes or goes as one item, and else each leaf.
 func (g group) brief() []string {
+	return g.items(" added", " removed", func(c Change, was, is string) string {
+		switch sign(c) {
+		case '+':
+			return plus + is
+		case '-':
+			return minus + was
+		}
+		return was + " → " + is
+	})
+}
+
+// found is brief from the device's side: what a plan would add is missing there.
+func (g group) found() []string {
+	return g.items(" (missing)", " (not expected)", func(c Change, was, is string) string {
+		switch sign(c) {
+		case '+':
+			return "(missing, expected " + is + ")"
+		case '-':
+			return "(found " + was + ", not expected)"
+		}
+		return "(found " + was + ", expected " + is + ")"
+	})
+}
+
+func (g group) items(comes, goes string, leaf func(c Change, was, is string) string) []string {
 	switch g.sign {
 	case '+':
-		return []string{pathText(g.path) + " added"}
+		return []string{pathText(g.path) + comes}
 	case '-':
-		return []string{pathText(g.path) + " removed"}
+		return []string{pathText(g.path) + goes}
 	}
 	var out []string
 	for _, c := range g.changes {
 		was, is := shown(c)
-		was, is = short(was, maxBriefValue), short(is, maxBriefValue)
-		switch sign(c) {
-		case '+':
-			out = append(out, pathText(c.Path)+" "+plus+is)
-		case '-':
-			out = append(out, pathText(c.Path)+" "+minus+was)
-		default:
-			out = append(out, pathText(c.Path)+" "+was+" → "+is)
-		}
+		out = append(out, pathText(c.Path)+" "+leaf(c, short(was, maxBriefValue), short(is, maxBriefValue)))
 	}
 	return out
 }
