@@ -4,7 +4,7 @@ import "time"
 
 const (
 	attempts = 3                // failures in a row before a device's state says so,
-	patience = 5 * time.Second  // or that long since the first look that failed
+	patience = 5 * time.Second  // or that long since the first of them
 	ceiling  = 60 * time.Second // longest wait between two attempts
 )
 

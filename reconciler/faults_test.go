@@ -68,7 +68,7 @@ var faultRows = []fault{
 
 	// How it answers.
 	{name: "is slow", faults: sim.Faults{Delay: every(14*time.Second, "get", "set", "subscribe")}, deploys: models.DeviceApplied, within: 2 * time.Minute},
-	{name: "hangs in a Get", faults: sim.Faults{Hang: []string{"get"}}, deploys: models.DeviceUnreachable, says: ""},
+	{name: "hangs in a Get", faults: sim.Faults{Hang: []string{"get"}}, deploys: models.DeviceUnreachable, says: "no answer in time"},
 	{name: "hangs in a Subscribe", faults: sim.Faults{Hang: []string{"subscribe"}}, deploys: models.DeviceApplied},
 	{name: "has no Get", faults: sim.Faults{GetUnimplemented: true}, deploys: models.DeviceApplied, within: soon, rung: map[string]string{"read": "once"}},
 	{name: "has Get ALL alone", faults: sim.Faults{GetAllOnly: "unimplemented"}, deploys: models.DeviceApplied, within: soon, rung: map[string]string{"read": "get-all"}},

@@ -3,6 +3,7 @@ package reconciler
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -55,7 +56,7 @@ type member struct {
 	session *session
 
 	failures int
-	trouble  time.Time   // when the look began that was the first to fail
+	trouble  time.Time   // when a look failed after one that did not
 	restless int         // looks that wait for two reads to agree
 	owed     bool        // the store was full: a row is older than what is known
 	due      time.Time   // when it is read without being asked
@@ -215,9 +216,6 @@ func (f *fleet) look(ctx context.Context, name models.DeviceName) next {
 	a, ok := f.assignment(name)
 	if !ok {
 		return f.release(ctx, m)
-	}
-	if m.failures == 0 {
-		m.trouble = time.Now()
 	}
 	if m.status.Generation > a.Generation {
 		return next{} // an assignment from before; the one that counts is on its way
@@ -387,8 +385,11 @@ func (f *fleet) miss(ctx context.Context, m *member, err error) next {
 	if class == ClassUnreachable {
 		f.hangUp(m)
 	}
+	if m.failures == 1 {
+		m.trouble = time.Now()
+	}
 	before, n := m.status.State, m.failures
-	if time.Since(m.trouble) >= patience {
+	if spent(class, err) || time.Since(m.trouble) >= patience {
 		n = max(n, attempts)
 	}
 	m.status = missed(m.status, class, n, oneLine(err.Error(), reasonLength))
@@ -401,6 +402,14 @@ func (f *fleet) miss(ctx context.Context, m *member, err error) next {
 		}
 	}
 	return next{after: backoff(m.failures, rand.Float64()), slow: true}
+}
+
+// spent says whether a dial or a read used up all of its time, which is evidence
+// enough: trying it twice more would keep a device that hangs untold for minutes.
+// One that fails sooner, however slow it is, is tried again first. A Set without
+// an answer is none of these: a read says what became of it.
+func spent(c Class, err error) bool {
+	return c == ClassUnreachable && errors.Is(err, context.DeadlineExceeded)
 }
 
 // unrecorded is the end of a look whose outcome the bus did not take. It is

@@ -62,6 +62,7 @@ type gear struct {
 	hang     bool          // dials never end by themselves; set before start
 	dialErr  error
 	readErr  error
+	takes    time.Duration // that a read takes
 	watchErr chan error
 	// set is asked before a Set: whether it is applied, and what is answered.
 	set func() (applies bool, err error)
@@ -127,7 +128,7 @@ func (g *gear) becomes(running *tree.Tree) {
 func (g *gear) dial(ctx context.Context, d models.Device) (Device, error) {
 	if g.hang {
 		<-ctx.Done()
-		return nil, errDown
+		return nil, fmt.Errorf("%w: %w", errDown, ctx.Err())
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -143,6 +144,10 @@ func (g *gear) dial(ctx context.Context, d models.Device) (Device, error) {
 }
 
 func (g *gear) Running(context.Context) (*tree.Tree, error) {
+	g.mu.Lock()
+	takes := g.takes
+	g.mu.Unlock()
+	time.Sleep(takes)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.reads++

@@ -1,6 +1,7 @@
 package reconciler
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -238,6 +239,36 @@ func TestADeviceThatHangsIsToldAfterOneDial(t *testing.T) {
 		l.assign(1, models.PhaseApply, host("one"), "a")
 		l.wait(dialDeadline + time.Millisecond)
 		l.want("a", models.DeviceUnreachable, 1, 0)
+	})
+}
+
+// Nor is a read.
+func TestADeviceThatHangsIsToldAfterOneRead(t *testing.T) {
+	inLab(t, func(l *lab) {
+		g := l.device("a", host("old"), alert)
+		g.takes, g.readErr = time.Minute, fmt.Errorf("%w: %w", errDown, context.DeadlineExceeded)
+		l.start()
+		l.assign(1, models.PhaseApply, host("one"), "a")
+		l.wait(time.Minute + time.Second)
+		l.want("a", models.DeviceUnreachable, 1, 0)
+	})
+}
+
+// A slow device has the same three attempts as a quick one: that its reads take
+// long is no failure.
+func TestASlowDeviceIsNotToldOfOneFailure(t *testing.T) {
+	inLab(t, func(l *lab) {
+		g := l.device("a", host("one"), alert)
+		l.start()
+		l.assign(1, models.PhaseSettled, host("one"), "a")
+		l.wait(time.Second)
+		g.do(func(g *gear) { g.takes, g.readErr = 14*time.Second, errDown })
+		l.order("a", Order{Look: Asked{Who: "root", Time: time.Now()}})
+		l.wait(14*time.Second + 50*time.Millisecond)
+		g.do(func(g *gear) { g.readErr = nil })
+		l.wait(time.Minute)
+		l.want("a", models.DeviceApplied, 1, 0)
+		l.wantEvents("a", "applied")
 	})
 }
 
