@@ -16,7 +16,7 @@ import (
 
 const (
 	reasonLength = 400 // bytes of a status' reason
-	briefLength  = 160 // of it, the paths of a plan
+	briefLength  = 240 // of it, the paths of a plan
 
 	turnAfter    = 250 * time.Millisecond // a device whose turn to be put back it is not is looked at again after this
 	confirmAfter = 100 * time.Millisecond // a difference is read again after this, and counts if it stands

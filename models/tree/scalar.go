@@ -68,10 +68,7 @@ func (t *Type) canonical(tok token, lenient bool) (string, error) {
 		}
 		return tok.text, nil
 	case Enumeration:
-		if tok.kind != stringToken || !t.hasEnum(tok.str) {
-			return "", fmt.Errorf("%s: want one of %s%s", tok.shown(), some(t.Enum), didYouMean(tok.str, t.Enum))
-		}
-		return tok.quoted(), nil
+		return t.canonicalEnum(tok, lenient)
 	case Identityref:
 		return t.canonicalIdentity(tok, lenient)
 	case Binary:
@@ -171,6 +168,24 @@ func (t *Type) canonicalDecimal(tok token) (string, error) {
 		return "", fmt.Errorf("%s: does not fit decimal64", cut(s))
 	}
 	return `"` + sign + cmp.Or(whole, "0") + "." + cmp.Or(fraction, "0") + `"`, nil
+}
+
+// canonicalEnum keeps RFC 7951 section 6.4: a name of the enumeration. Some devices
+// write names in another case: lenient takes them where they can mean one only.
+func (t *Type) canonicalEnum(tok token, lenient bool) (string, error) {
+	if tok.kind == stringToken && t.hasEnum(tok.str) {
+		return tok.quoted(), nil
+	}
+	var meant []string
+	for _, name := range t.Enum {
+		if lenient && tok.kind == stringToken && strings.EqualFold(name, tok.str) {
+			meant = append(meant, name)
+		}
+	}
+	if len(meant) != 1 {
+		return "", fmt.Errorf("%s: want one of %s%s", tok.shown(), some(t.Enum), didYouMean(tok.str, t.Enum))
+	}
+	return quote(meant[0]), nil
 }
 
 // canonicalIdentity qualifies an identity by the module that defines it, which

@@ -13,7 +13,7 @@
 //
 // Two leaves are equal as tree.SameLeaf says: an absent leaf is its schema
 // default, and a value's form (identity prefix, text of an address, order within
-// a set) means nothing. A list entry that exists and one that does not are
+// a set) means nothing; docs/comparing.md has each rule with its source. A list entry that exists and one that does not are
 // different, whatever is in them. A leaf that repeats its entry's key below
 // config is there whenever the entry is: OpenConfig says everything about it with
 // the key, and targets differ in whether they report it.
