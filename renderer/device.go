@@ -163,7 +163,7 @@ func (r *rendering) request(ctx context.Context, q *requestDoc) *built {
 		return &built{fragment: frag, tree: t}
 	}
 	device := appendPlain(nil, r.kindInput(r.fleet.kinds.view(q.kind)))
-	root, mistakes, err := r.fleet.kinds.evaluate(ctx, q, r.Name, device)
+	root, mistakes, err := r.fleet.kinds.evaluate(ctx, q, r.subject, device)
 	if over := (*LimitError)(nil); errors.As(err, &over) {
 		r.trips.add(q, r.subject, over)
 	} else if err != nil {

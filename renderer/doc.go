@@ -102,7 +102,8 @@
 // # Mistakes
 //
 // All are reported, not the first. A mistake stands at the value that a person
-// changes to mend it: of a var's wrong value that is the var, of what a kind brings
+// changes to mend it: of a var's wrong value that is the var, also where a kind is
+// what objects to it, of what a kind brings
 // forth the document's spec, or the field of it that CUE names or whose value it
 // quotes, with the place in the kind behind. Its code names the rule that is broken
 // and stays, whatever becomes of the message: code.go has the table, docs/errors.md

@@ -187,7 +187,7 @@ func (k *kinds) mayDefine(kind string) bool {
 // evaluate is the fragment that a document brings to a device, nil when there are
 // mistakes. Its values all have the place of the document's spec. An error that is
 // no *LimitError ends the rendering.
-func (k *kinds) evaluate(ctx context.Context, r *requestDoc, name models.DeviceName, device []byte) (*node, []mistake, error) {
+func (k *kinds) evaluate(ctx context.Context, r *requestDoc, s *subject, device []byte) (*node, []mistake, error) {
 	a, err := k.ask(ctx, k.program, &question{
 		Definition: r.kind,
 		Inputs:     []input{{Field: specPart, Closed: true, value: r.value}, {Field: devicePart, Trim: true, value: device}},
@@ -196,7 +196,7 @@ func (k *kinds) evaluate(ctx context.Context, r *requestDoc, name models.DeviceN
 	if err != nil {
 		return nil, nil, fmt.Errorf("evaluate kind %s: %w", r.kind, err)
 	}
-	e := &explanation{request: r, device: name}
+	e := &explanation{request: r, device: s}
 	if e.explain(a.Complaints); len(e.mistakes) > 0 {
 		return nil, e.mistakes, nil
 	}
@@ -208,15 +208,16 @@ func (k *kinds) evaluate(ctx context.Context, r *requestDoc, name models.DeviceN
 }
 
 // explanation brings complaints about one evaluation home: to the field of the
-// document that they speak of, and second to the place in the kind.
+// document that they speak of, or the var of the device or its links, and second to
+// the place in the kind.
 type explanation struct {
 	request  *requestDoc
-	device   models.DeviceName
+	device   *subject
 	mistakes []mistake
 }
 
 func (e *explanation) add(at place, code models.Code, msg, hint string) {
-	e.mistakes = append(e.mistakes, mistake{at: at, code: code, msg: msg, hint: hint, device: e.device})
+	e.mistakes = append(e.mistakes, mistake{at: at, code: code, msg: msg, hint: hint, device: e.device.Name})
 }
 
 func (e *explanation) explain(list []complaint) {
@@ -296,7 +297,7 @@ func wantedBy(c complaint, given string) string {
 
 func (e *explanation) one(path []string, msg string, c complaint) {
 	r := e.request
-	at, where, code := r.specAt, strings.Join(path, "."), codeKindFailed
+	at, where, code, subject := r.specAt, strings.Join(path, "."), codeKindFailed, ""
 	if len(path) == 0 {
 		path = []string{""}
 	}
@@ -326,8 +327,19 @@ func (e *explanation) one(path []string, msg string, c complaint) {
 		if strings.Contains(msg, "incomplete value") {
 			msg = fmt.Sprintf("the device has none, and the kind needs it: %s", strings.TrimPrefix(msg, "incomplete value "))
 			hint = "set it in the device's document or in a group"
+			break
+		}
+		n := e.variable(path[1:])
+		if n != nil {
+			at = n.at
+		}
+		if said, how, ok := mistyped(n, msg); ok {
+			msg, hint = said, cmp.Or(how, hint)
 		} else if said, ok := mistypedInput(msg); ok {
 			msg = said
+		}
+		if n != nil {
+			subject = msg // the peers see the same value
 		}
 	default:
 		if n := quotedBy(r.spec, msg); n != nil {
@@ -344,6 +356,31 @@ func (e *explanation) one(path []string, msg string, c complaint) {
 		where += ": "
 	}
 	e.add(at, code, fmt.Sprintf("kind %s: %s%s%s", r.kind, where, msg, kindAt), hint)
+	e.mistakes[len(e.mistakes)-1].subject = subject
+}
+
+// variable is the var that a path of a kind's device leads to, in the document that
+// set it: one of the device's own, of a link's port, or of the peer. It is nil where
+// the path leads to something else, or to nothing.
+func (e *explanation) variable(path []string) *node {
+	if len(path) < 2 {
+		return nil
+	}
+	vars, rest := e.device.vars, path[1:]
+	switch i, err := strconv.Atoi(path[1]); {
+	case path[0] == "links" && err == nil && i >= 0 && i < len(e.device.links) && len(path) > 3:
+		l := e.device.links[i]
+		vars, rest = map[string]*node{"peerVars": l.peer.vars, "portVars": l.portVars, "peerPortVars": l.peerPortVars}[path[2]], path[3:]
+	case path[0] != "vars":
+		return nil
+	}
+	if vars == nil {
+		return nil
+	}
+	if n, missing := descend(vars, rest); !missing {
+		return n
+	}
+	return nil
 }
 
 // quotedBy is the scalar of a document that a kind's own error quotes, nil when

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/setpoint-net/setpoint/models"
 	"github.com/setpoint-net/setpoint/models/tree"
 )
 
@@ -256,12 +257,14 @@ func ownKinds(t testing.TB, text string) *kinds {
 	return k
 }
 
+func aLeaf() *subject { return &subject{deviceDoc: &deviceDoc{Device: models.Device{Name: "leaf"}}} }
+
 func TestRecycledContextsGiveTheSame(t *testing.T) {
 	k := ownKinds(t, "package kinds\n#K: {spec: a: int, device: name: string, openconfig: system: config: hostname: \"\\(device.name)\\(spec.a)\"}\n")
 	r := &requestDoc{kind: "K", spec: parseFile(source{name: "f.yaml", data: []byte("{a: 7}")}).docs[0], value: []byte(`{"a":7}`)}
 	for i := range recycleAfter + 2 {
 		device := fmt.Sprintf(`{"name":"leaf%d"}`, i)
-		n, mistakes, err := k.evaluate(t.Context(), r, "leaf", []byte(device))
+		n, mistakes, err := k.evaluate(t.Context(), r, aLeaf(), []byte(device))
 		if want := fmt.Sprintf("leaf%d7", i); err != nil || len(mistakes) > 0 || n.get("system").get("config").get("hostname").text != want {
 			t.Fatalf("evaluation %d: %v, %v", i, mistakes, err)
 		}
@@ -274,7 +277,7 @@ func TestRecycledContextsGiveTheSame(t *testing.T) {
 func TestACrashInCUEIsTheDocumentsMistake(t *testing.T) {
 	k := ownKinds(t, "package kinds\n#K: {spec: {}, device: {...}, openconfig: {}}\n")
 	r := &requestDoc{kind: "Gone", spec: &node{shape: mapping}, specAt: place{"r.yaml", 5, 1}, value: []byte("{}")}
-	n, mistakes, err := k.evaluate(t.Context(), r, "leaf", []byte("{}"))
+	n, mistakes, err := k.evaluate(t.Context(), r, aLeaf(), []byte("{}"))
 	if n != nil || err != nil || len(mistakes) != 1 || mistakes[0].at != r.specAt || mistakes[0].code != codeKindFailed && mistakes[0].code != codeKindCrash {
 		t.Errorf("%v, %v, %v", n, mistakes, err)
 	}
