@@ -189,14 +189,12 @@ func (p planAnswer) writeHeld(w io.Writer, t term) {
 	fmt.Fprintf(w, "%s: plan %s of commit %.7s, held %s\n", t.bold(fmt.Sprintf("generation %d", p.Held.Generation)), p.Plan, p.Commit, ago(time.Now(), hold.Since))
 	for _, g := range hold.Guards {
 		fmt.Fprintf(w, "%s: %s\n", t.yellow(g.Name), g.Reason)
-		rows := [][]string{}
 		for _, n := range g.Devices {
-			rows = append(rows, []string{"  " + string(n.Device), n.Reason})
+			fmt.Fprintf(w, "  %s\n", about(t, n.Device, strings.TrimSuffix(": "+n.Reason, ": ")))
 		}
 		if more := g.Count - len(g.Devices); more > 0 {
-			rows = append(rows, []string{fmt.Sprintf("  and %d more", more), ""})
+			fmt.Fprintf(w, "  and %d more\n", more)
 		}
-		_ = columns(w, rows, nil) // the reader went away
 	}
 }
 

@@ -125,6 +125,9 @@ func (s *statusAnswer) write(w io.Writer, output string) error {
 		}
 	}
 	if s.Held != nil {
+		if s.Rollout == nil || s.Rollout.Generation != s.Held.Generation {
+			row("guard", "generation %d of commit %.7s is held, %s", s.Held.Generation, s.Held.Commit, ago(s.Now, s.Held.Hold.Since))
+		}
 		for _, line := range holdLines(t, s.Held) {
 			row("guard", "%s", line)
 		}

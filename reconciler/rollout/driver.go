@@ -307,16 +307,11 @@ func (d *Driver) supersede(v *view, s snapshot, w *writes, kind func(models.Roll
 	}
 }
 
-// expire forgets the permits of rollouts that are not held, or not held as they were
-// when somebody allowed them.
+// expire forgets the permits that are spent.
 func (d *Driver) expire(ctx context.Context, v *view, s snapshot) error {
-	for g, p := range s.permits {
-		r, known := s.rollouts[g]
-		if !known && g > newest(s.rollouts).Generation {
-			continue // its row is on its way
-		}
-		if !r.Begun() || !known {
-			d.log().WarnContext(ctx, "approval lapsed: it is of no rollout that is held", "generation", g, "by", p.Who)
+	for _, g := range spent(s.rollouts, s.permits) {
+		if !s.rollouts[g].Begun() {
+			d.log().WarnContext(ctx, "approval lapsed: it is of no rollout that is held", "generation", g, "by", s.permits[g].Who)
 		}
 		var w writes
 		w.put(v.permits, bus.Write{}, key(g))

@@ -181,6 +181,18 @@ func (p Approval) permits(r models.Rollout) bool {
 	return !slices.ContainsFunc(r.Hold.Guards, func(g models.FleetGuard) bool { return !slices.Contains(names, g.Name) })
 }
 
+// spent are the generations whose permit has done its work, or can do none any more.
+// One whose rollout is not known yet waits for it.
+func spent(rollouts map[models.Generation]models.Rollout, permits map[models.Generation]Approval) []models.Generation {
+	var all []models.Generation
+	for g, p := range permits {
+		if r, known := rollouts[g]; known && !p.permits(r) || !known && g < newest(rollouts).Generation {
+			all = append(all, g)
+		}
+	}
+	return all
+}
+
 // memo keeps what moves were found to take away, so that a driver which has to try
 // again compares nothing twice. It is safe for concurrent use.
 type memo struct {

@@ -306,6 +306,35 @@ func TestOnlyAFittingPermitLetsARolloutBegin(t *testing.T) {
 	}
 }
 
+func TestAPermitIsKeptWhileItMayBeUsed(t *testing.T) {
+	held := models.Rollout{Generation: 7, Manifest: "m7", State: models.RolloutHeld, Hold: &models.Hold{Guards: []models.FleetGuard{{Name: GuardEmpty}}}}
+	begun, superseded := held, held
+	begun.State, begun.Hold = models.RolloutRunning, &models.Hold{Who: "uid 1000"}
+	superseded.State = models.RolloutSuperseded
+	good := Approval{Generation: 7, Hash: "m7", Allow: "empty", Who: "uid 1000"}
+	bad := good
+	bad.Hash = "m6"
+	for _, tt := range []struct {
+		name     string
+		rollouts map[models.Generation]models.Rollout
+		permit   Approval
+		spent    bool
+	}{
+		{"of what is held", map[models.Generation]models.Rollout{7: held}, good, false},
+		{"of what is held otherwise", map[models.Generation]models.Rollout{7: held}, bad, true},
+		{"of what has begun", map[models.Generation]models.Rollout{7: begun}, good, true},
+		{"of what was superseded", map[models.Generation]models.Rollout{7: superseded}, good, true},
+		{"of what is not known yet", map[models.Generation]models.Rollout{6: {Generation: 6}}, good, false},
+		{"of what is long over", map[models.Generation]models.Rollout{8: {Generation: 8}}, good, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := spent(tt.rollouts, map[models.Generation]Approval{7: tt.permit}); (len(got) == 1) != tt.spent {
+				t.Errorf("spent %v", got)
+			}
+		})
+	}
+}
+
 // servers stores a config with so many NTP servers and returns its hash.
 func (h *house) servers(n int) models.Hash {
 	h.t.Helper()

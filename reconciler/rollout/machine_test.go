@@ -229,6 +229,14 @@ func TestTallyEndsARollout(t *testing.T) {
 			nil,
 		},
 		{
+			"held stays held",
+			models.Rollout{Generation: 7, State: models.RolloutHeld},
+			assigned{},
+			nil,
+			models.Rollout{Generation: 7, State: models.RolloutHeld},
+			nil,
+		},
+		{
 			"an empty manifest is done at once",
 			models.Rollout{Generation: 7, State: models.RolloutRunning},
 			assigned{},

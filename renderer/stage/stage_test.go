@@ -283,6 +283,34 @@ func TestTheSweepKeepsTheLastGenerationsAndWhatIsAssigned(t *testing.T) {
 	}
 }
 
+// A person may allow what a guard holds long after it was rendered.
+func TestTheSweepKeepsWhatIsHeld(t *testing.T) {
+	r := newRoom(t, 0)
+	r.sweeper.Keep = 1
+	var manifests []models.Hash
+	for i := range 5 {
+		commit := fmt.Sprint("c", i)
+		r.trees[commit] = network(1, commit)
+		if err := r.handle(t.Context(), r.head(t, models.Generation(i+1), commit)); err != nil {
+			t.Fatal(err)
+		}
+		row := r.row(t, models.Generation(i+1))
+		manifests = append(manifests, row.Manifest)
+		if i == 0 {
+			held := models.Rollout{Generation: 1, Manifest: row.Manifest, State: models.RolloutHeld}
+			if _, err := r.sweeper.Rollouts.Update(t.Context(), "1", held, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := r.Blobs.Get(t.Context(), manifests[0]); err != nil {
+		t.Errorf("what is held was swept: %v", err)
+	}
+	if _, err := r.Blobs.Get(t.Context(), manifests[1]); err == nil {
+		t.Error("what nothing names was kept: the sweep did not run")
+	}
+}
+
 // fill takes up the blobs' share of the store, to the last kilobyte, with blobs
 // that rows of the table devices name, so that no sweep may take them.
 func (r *room) fill(t *testing.T) []models.Hash {
