@@ -22,6 +22,11 @@ func every(d time.Duration, rpcs ...string) map[string]sim.Duration {
 	return all
 }
 
+// traps is a target that takes commits that wait, in a way that was seen somewhere.
+func traps(names ...string) sim.Faults {
+	return sim.Faults{Commit: "supported", CommitTraps: names}
+}
+
 // faultRows are the matrix' rows: what each fault of the target is to lead to.
 var faultRows = []fault{
 	{name: "none", deploys: models.DeviceApplied, within: soon, rung: map[string]string{"read": "get-config", "watch": "on-change"}},
@@ -30,6 +35,21 @@ var faultRows = []fault{
 	{
 		name: "refuses a path", faults: sim.Faults{Refuse: []string{"/system/config/login-banner"}},
 		deploys: models.DeviceHeld, says: "refused: ",
+		in: map[strategy]otherwise{inPhases: {models.DeviceHeld, "refused in phase 2 of 4, phase 1 stays: ", 2}},
+	},
+	{
+		name: "refuses what comes second", faults: sim.Faults{Refuse: []string{"/interfaces/interface[name=Ethernet1]/config/mtu"}},
+		deploys: models.DeviceHeld, says: "refused: ",
+		in: map[strategy]otherwise{inPhases: {models.DeviceHeld, "refused in phase 3 of 4, phases 1 to 2 stay: ", 3}},
+	},
+	{
+		name: "wants one thing before another",
+		faults: sim.Faults{Order: map[string]string{
+			"/interfaces/interface[name=Ethernet1]":                    "/system/config/login-banner",
+			"/interfaces/interface[name=Ethernet2]/config/description": "/system/config/motd-banner",
+		}},
+		deploys: models.DeviceHeld, says: "refused: ",
+		in: map[strategy]otherwise{inPhases: {models.DeviceApplied, "", 4}},
 	},
 	{
 		name: "drops a leaf", faults: sim.Faults{Drop: []string{"/system/config/login-banner"}},
@@ -41,7 +61,7 @@ var faultRows = []fault{
 	},
 	{
 		name:    "makes objects of its own",
-		faults:  sim.Faults{Implicit: []sim.Object{{Path: "/interfaces/interface[name=Ethernet9]/config/description", Value: json.RawMessage(`"made by the device"`)}}},
+		faults:  sim.Faults{Implicit: []sim.Object{{Path: "/interfaces/interface[name=Ethernet9]/config/description", Value: json.RawMessage(`"made by the device"`)}, {Path: "/system/config/domain-name", Value: json.RawMessage(`"example.net"`)}}},
 		deploys: models.DeviceApplied, within: soon, quiet: true,
 	},
 	{
@@ -51,10 +71,15 @@ var faultRows = []fault{
 	},
 	{name: "is locked", faults: sim.Faults{Lock: "aborted"}, deploys: models.DeviceUnknown, says: "locked"},
 	{name: "is locked, by another code", faults: sim.Faults{Lock: "failed-precondition"}, deploys: models.DeviceUnknown, says: "locked"},
+	{name: "is locked, by a third code", faults: sim.Faults{Lock: "unavailable"}, deploys: models.DeviceUnknown, says: "locked"},
 	{
 		name:    "does a Set by halves",
 		faults:  sim.Faults{NonAtomic: true, Refuse: []string{"/system/config/login-banner"}},
 		deploys: models.DeviceHeld, says: "refused, and changed in part all the same: ",
+		in: map[strategy]otherwise{
+			byRoot:   {models.DeviceHeld, "refused: ", 1}, // it is the first replace that is refused
+			inPhases: {models.DeviceHeld, "refused in phase 2 of 4, phase 1 stays: ", 2},
+		},
 	},
 	{name: "loses the answer to a Set", faults: sim.Faults{LoseAnswer: "hang"}, deploys: models.DeviceApplied, within: soon},
 	{name: "loses the connection in a Set", faults: sim.Faults{LoseAnswer: "cut"}, deploys: models.DeviceApplied, within: soon},
@@ -68,10 +93,14 @@ var faultRows = []fault{
 
 	// How it answers.
 	{name: "is slow", faults: sim.Faults{Delay: every(14*time.Second, "get", "set", "subscribe")}, deploys: models.DeviceApplied, within: 2 * time.Minute},
+	{name: "is slow to read", faults: sim.Faults{Delay: every(14*time.Second, "get")}, deploys: models.DeviceApplied, within: 2 * time.Minute},
+	{name: "is slow to write", faults: sim.Faults{Delay: every(14*time.Second, "set")}, deploys: models.DeviceApplied, within: time.Minute},
+	{name: "is slow to stream", faults: sim.Faults{Delay: every(14*time.Second, "subscribe")}, deploys: models.DeviceApplied, within: time.Minute, rung: map[string]string{"watch": "on-change"}},
 	{name: "hangs in a Get", faults: sim.Faults{Hang: []string{"get"}}, deploys: models.DeviceUnreachable, says: "no answer in time"},
 	{name: "hangs in a Subscribe", faults: sim.Faults{Hang: []string{"subscribe"}}, deploys: models.DeviceApplied},
 	{name: "has no Get", faults: sim.Faults{GetUnimplemented: true}, deploys: models.DeviceApplied, within: soon, rung: map[string]string{"read": "once"}},
 	{name: "has Get ALL alone", faults: sim.Faults{GetAllOnly: "unimplemented"}, deploys: models.DeviceApplied, within: soon, rung: map[string]string{"read": "get-all"}},
+	{name: "has Get ALL alone, by another code", faults: sim.Faults{GetAllOnly: "invalid-argument"}, deploys: models.DeviceApplied, within: soon, rung: map[string]string{"read": "get-all"}},
 	{name: "reads in part", faults: sim.Faults{PartialGet: "/interfaces"}, deploys: models.DeviceApplied, within: soon},
 	{name: "has a wrong clock", faults: sim.Faults{ClockSkew: sim.Duration(-400 * 24 * time.Hour)}, deploys: models.DeviceApplied, within: soon},
 
@@ -85,6 +114,8 @@ var faultRows = []fault{
 	{name: "loses notifications", faults: sim.Faults{LoseNotifications: 1000}, deploys: models.DeviceApplied},
 	{name: "is silent on a path", faults: sim.Faults{SilentPath: []string{"/system"}}, deploys: models.DeviceApplied},
 	{name: "ends its streams", faults: sim.Faults{CloseStream: "always"}, deploys: models.DeviceApplied, within: 2 * time.Minute},
+	{name: "ends a stream once", faults: sim.Faults{CloseStream: "once"}, deploys: models.DeviceApplied, within: soon},
+	{name: "cancels a stream once", faults: sim.Faults{CancelStream: "once"}, deploys: models.DeviceApplied, within: soon},
 	{name: "cancels its streams", faults: sim.Faults{CancelStream: "always"}, deploys: models.DeviceApplied, within: 2 * time.Minute},
 	{name: "streams bad paths", faults: sim.Faults{Malformed: "path"}, deploys: models.DeviceApplied},
 	{name: "streams bad values", faults: sim.Faults{Malformed: "value"}, deploys: models.DeviceApplied, within: soon},
@@ -95,105 +126,228 @@ var faultRows = []fault{
 		changes: func(c *cell) { c.target.Reboot() },
 	},
 
-	{name: "takes commit-confirmed and ignores it", skip: "this version sends no commit-confirmed: there is nothing to be ignored"},
-	{name: "takes arbitration and ignores it", skip: "this version sends no election id: there is nothing to be ignored"},
+	{
+		name: "reboots, and hashes secrets", faults: sim.Faults{Secrets: "hash"}, deploys: models.DeviceApplied, within: 2 * time.Minute, quiet: true,
+		changes: func(c *cell) { c.target.Reboot() },
+	},
+
+	// What it makes of extensions. None is sent, so it must make no difference.
+	{name: "takes commits that wait", faults: sim.Faults{Commit: "supported"}, deploys: models.DeviceApplied, within: soon},
+	{name: "ignores that a commit waits", faults: sim.Faults{Commit: "ignored"}, deploys: models.DeviceApplied, within: soon},
+	{name: "refuses commits that wait", faults: sim.Faults{Commit: "refused"}, deploys: models.DeviceApplied, within: soon},
+	{name: "takes a second commit while one waits", faults: traps("second"), deploys: models.DeviceApplied, within: soon},
+	{name: "asks a commit for no id", faults: traps("any-id"), deploys: models.DeviceApplied, within: soon},
+	{name: "waits for a commit that failed", faults: traps("stuck"), deploys: models.DeviceApplied, within: soon},
+	{name: "reads whole seconds", faults: traps("whole-seconds"), deploys: models.DeviceApplied, within: soon},
+	{name: "arbitrates", faults: sim.Faults{Arbitration: "supported"}, deploys: models.DeviceApplied, within: soon},
+	{name: "arbitrates without roles", faults: sim.Faults{Arbitration: "no-role"}, deploys: models.DeviceApplied, within: soon},
+	{name: "ignores arbitration", faults: sim.Faults{Arbitration: "ignored"}, deploys: models.DeviceApplied, within: soon},
+	{name: "refuses arbitration", faults: sim.Faults{Arbitration: "refused"}, deploys: models.DeviceApplied, within: soon},
 }
 
 const (
 	actGo    = "act.go"
 	ledgerGo = "ledger.go"
+
+	setGo      = "device/set.go"
+	strategyGo = "plan/strategy.go"
 )
 
 // mutants are what each row has to catch.
 var mutants = []mutation{
 	{
-		"puts nothing back", "none", actGo,
-		"	case heal:\n", "	case heal:\n		if mutant(\"puts nothing back\") || mutant(\"leaves a reboot as it is\") {\n			return f.done(m, f.Resync)\n		}\n",
+		name: "puts nothing back", fault: "none", file: actGo,
+		from: "	case heal:\n",
+		to:   "	case heal:\n		if mutant(\"puts nothing back\", \"leaves a reboot as it is\") {\n			return f.done(m, f.Resync)\n		}\n",
 	},
 	{
-		"takes a refusal for an answer like any other", "refuses a path", actGo,
-		"	if err != nil && f.Classify(err) != ClassRejected {\n		return f.miss(ctx, m, err)\n	}\n	after, readErr := f.readBack(ctx, m, d.tree, err == nil)\n	after.guards = nil\n",
-		"	if mutant(\"takes a refusal for an answer like any other\") && err != nil {\n		return f.settle(ctx, m, \"\", d)\n	}\n	if mutant(\"looks no more once refused\") && err != nil && f.Classify(err) == ClassRejected {\n		return f.stand(ctx, m, d, models.DeviceHeld, \"refused: \"+err.Error())\n	}\n	if mutant(\"believes an OK\") && err == nil {\n		return f.settle(ctx, m, \"\", d)\n	}\n	if mutant(\"takes silence for a refusal\") && err != nil && f.Classify(err) == ClassUnknown {\n		return f.stand(ctx, m, d, models.DeviceHeld, \"refused: \"+err.Error())\n	}\n	if mutant(\"takes a lock for a refusal\") && err != nil && f.Classify(err) == ClassRetry {\n		return f.stand(ctx, m, d, models.DeviceHeld, \"refused: \"+err.Error())\n	}\n	if mutant(\"takes a lock for a refusal, by another code\") && err != nil && f.Classify(err) == ClassRetry {\n		return f.stand(ctx, m, d, models.DeviceHeld, \"refused: \"+err.Error())\n	}\n	if mutant(\"takes a broken connection for a refusal\") && err != nil {\n		return f.stand(ctx, m, d, models.DeviceHeld, \"refused: \"+err.Error())\n	}\n	if err != nil && f.Classify(err) != ClassRejected {\n		return f.miss(ctx, m, err)\n	}\n	after, readErr := f.readBack(ctx, m, d.tree, err == nil)\n	after.guards = nil\n",
+		name: "takes a refusal for an answer like any other", fault: "refuses a path", file: actGo,
+		from: "	if err != nil && f.Classify(err) != ClassRejected {\n		return f.miss(ctx, m, err)\n	}\n	after, readErr := f.readBack(ctx, m, d.tree, err == nil)\n	after.guards = nil\n",
+		to:   "	if mutant(\"takes a refusal for an answer like any other\") && err != nil {\n		return f.settle(ctx, m, \"\", d)\n	}\n	if mutant(\"looks no more once refused\") && err != nil && f.Classify(err) == ClassRejected {\n		return f.stand(ctx, m, d, models.DeviceHeld, \"refused: \"+err.Error())\n	}\n	if mutant(\"believes an OK\") && err == nil {\n		return f.settle(ctx, m, \"\", d)\n	}\n	if mutant(\"takes silence for a refusal\") && err != nil && f.Classify(err) == ClassUnknown {\n		return f.stand(ctx, m, d, models.DeviceHeld, \"refused: \"+err.Error())\n	}\n	if mutant(\"takes a lock for a refusal\") && err != nil && f.Classify(err) == ClassRetry {\n		return f.stand(ctx, m, d, models.DeviceHeld, \"refused: \"+err.Error())\n	}\n	if mutant(\"takes a broken connection for a refusal\") && err != nil {\n		return f.stand(ctx, m, d, models.DeviceHeld, \"refused: \"+err.Error())\n	}\n	if err != nil && f.Classify(err) != ClassRejected {\n		return f.miss(ctx, m, err)\n	}\n	after, readErr := f.readBack(ctx, m, d.tree, err == nil)\n	after.guards = nil\n",
 	},
 	{name: "looks no more once refused", fault: "does a Set by halves"},
 	{name: "believes an OK", fault: "drops a leaf"},
 	{name: "takes silence for a refusal", fault: "loses the answer to a Set"},
+	{name: "takes silence for a refusal", fault: "is locked, by a third code"},
+	{name: "takes a refusal for an answer like any other", fault: "refuses what comes second"},
+	{name: "takes a refusal for an answer like any other", fault: "wants one thing before another"},
 	{name: "takes a lock for a refusal", fault: "is locked"},
-	{name: "takes a lock for a refusal, by another code", fault: "is locked, by another code"},
+	{name: "takes a lock for a refusal", fault: "is locked, by another code"},
 	{name: "takes a broken connection for a refusal", fault: "loses the connection in a Set"},
 	{
-		"owns whatever stays", "ignores a delete", ledgerGo,
-		" || before.Lookup(c.Path) != nil {", " || before.Lookup(c.Path) != nil && !mutant(\"owns whatever stays\") || mutant(\"owns nothing\") {",
+		name: "owns whatever stays", fault: "ignores a delete", file: ledgerGo,
+		from: " || before.Lookup(c.Path) != nil {",
+		to:   " || before.Lookup(c.Path) != nil && !mutant(\"owns whatever stays\") || mutant(\"owns nothing\") {",
 	},
 	{name: "owns nothing", fault: "makes objects of its own"},
 	{
-		"compares secrets by value", "hashes secrets", ledgerGo,
-		"	if !known || f.Sent != r.mark(path, secret) {", "	if !known || f.Sent != r.mark(path, secret) || mutant(\"compares secrets by value\") {",
+		name: "compares secrets by value", fault: "hashes secrets", file: ledgerGo,
+		from: "	if !known || f.Sent != r.mark(path, secret) {",
+		to:   "	if !known || f.Sent != r.mark(path, secret) || mutant(\"compares secrets by value\") {",
 	},
 	{
-		"calls no secret write-only", "hashes secrets anew at each read", actGo,
-		"if before, ok := m.flux[path]; ok && before != mark {", "if before, ok := m.flux[path]; ok && before != mark && !mutant(\"calls no secret write-only\") {",
+		name: "calls no secret write-only", fault: "hashes secrets anew at each read", file: actGo,
+		from: "if before, ok := m.flux[path]; ok && before != mark {",
+		to:   "if before, ok := m.flux[path]; ok && before != mark && !mutant(\"calls no secret write-only\") {",
 	},
 	{
-		"misses no entry", "renames an object", actGo,
-		"	if d.plan, err = r.plan(running, intended); err != nil {\n		return d, err\n	}\n	if again,", "	if d.plan, err = r.plan(running, intended); err != nil {\n		return d, err\n	}\n	if mutant(\"misses no entry\") && d.plan.Removed() == 0 {\n		d.plan = &plan.Plan{}\n	}\n	if again,",
+		name: "misses no entry", fault: "renames an object", file: actGo,
+		from: "	if d.plan, err = r.plan(running, intended); err != nil {\n		return d, err\n	}\n	if again,",
+		to:   "	if d.plan, err = r.plan(running, intended); err != nil {\n		return d, err\n	}\n	if mutant(\"misses no entry\") && d.plan.Removed() == 0 {\n		d.plan = &plan.Plan{}\n	}\n	if again,",
 	},
 	{
-		"compares addresses as text", "writes values in other forms", "../models/tree/scalar.go",
-		"func canonicalFormat(format, s string) (string, bool) {\n", "func canonicalFormat(format, s string) (string, bool) {\n	if mutant(\"compares addresses as text\") {\n		return \"\", false\n	}\n",
+		name: "compares addresses as text", fault: "writes values in other forms", file: "../models/tree/scalar.go",
+		from: "func canonicalFormat(format, s string) (string, bool) {\n",
+		to:   "func canonicalFormat(format, s string) (string, bool) {\n	if mutant(\"compares addresses as text\") {\n		return \"\", false\n	}\n",
 	},
 	{
-		"knows no defaults", "reports defaults", "../models/tree/tree.go",
-		"		return b.text == b.Schema.defaultJSON\n", "		return b.text == b.Schema.defaultJSON && !mutant(\"knows no defaults\") && !mutant(\"knows no defaults that are hidden\")\n",
+		name: "knows no defaults", fault: "reports defaults", file: "../models/tree/tree.go",
+		from: "		return b.text == b.Schema.defaultJSON\n",
+		to:   "		return b.text == b.Schema.defaultJSON && !mutant(\"knows no defaults\")\n",
 	},
-	{name: "knows no defaults that are hidden", fault: "hides defaults"},
+	{name: "knows no defaults", fault: "hides defaults"},
 	{
-		"waits a second", "is slow", "device/session.go",
-		"	t.orDefaults()\n", "	t.orDefaults()\n	if mutant(\"waits a second\") {\n		t.ReadTimeout, t.SetTimeout = time.Second, time.Second\n	}\n",
-	},
-	{
-		"takes a failed read for an empty device", "hangs in a Get", "device/reader.go",
-		"		if err == nil {\n			err = doc.add(a.notifications, root)\n		}\n", "		if mutant(\"takes a failed read for an empty device\") {\n			err = nil\n		}\n		if err == nil {\n			err = doc.add(a.notifications, root)\n		}\n",
+		name: "waits a second", fault: "is slow", file: "device/session.go",
+		from: "	t.orDefaults()\n",
+		to:   "	t.orDefaults()\n	if mutant(\"waits a second\") {\n		t.ReadTimeout, t.SetTimeout = time.Second, time.Second\n	}\n",
 	},
 	{
-		"takes a part for the whole", "reads in part", "device/reader.go",
-		"			refusals = append(refusals,", "			if mutant(\"takes a part for the whole\") {\n				return answer{rung: r}, nil\n			}\n			refusals = append(refusals,",
+		name: "takes a failed read for an empty device", fault: "hangs in a Get", file: "device/reader.go",
+		from: "		if err == nil {\n			err = doc.add(a.notifications, root)\n		}\n",
+		to:   "		if mutant(\"takes a failed read for an empty device\") {\n			err = nil\n		}\n		if err == nil {\n			err = doc.add(a.notifications, root)\n		}\n",
 	},
 	{
-		"knows one kind of Get", "has no Get", "device/reader.go",
-		"	for _, r := range []rung{getConfig, getAll, once} {\n", "	for _, r := range []rung{getConfig, getAll, once} {\n		if r != getConfig && (mutant(\"knows one kind of Get\") || mutant(\"knows Get CONFIG alone\")) {\n			continue\n		}\n",
+		name: "takes a part for the whole", fault: "reads in part", file: "device/reader.go",
+		from: "			refusals = append(refusals,",
+		to:   "			if mutant(\"takes a part for the whole\") {\n				return answer{rung: r}, nil\n			}\n			refusals = append(refusals,",
+	},
+	{
+		name: "knows one kind of Get", fault: "has no Get", file: "device/reader.go",
+		from: "	for _, r := range []rung{getConfig, getAll, once} {\n",
+		to:   "	for _, r := range []rung{getConfig, getAll, once} {\n		if r != getConfig && (mutant(\"knows one kind of Get\", \"knows Get CONFIG alone\")) {\n			continue\n		}\n",
 	},
 	{name: "knows Get CONFIG alone", fault: "has Get ALL alone"},
 	{
-		"goes by the device's clock", "has a wrong clock", "device/stream.go",
-		"		if s.concerns(r.GetUpdate()) {\n",
-		"		if mutant(\"goes by the device's clock\") && r.GetUpdate().GetTimestamp() < 946684800000000000 {\n			continue\n		}\n		if mutant(\"drops what it can't read\") && len(r.GetUpdate().GetUpdate()) > 0 {\n			if v := r.GetUpdate().GetUpdate()[0].GetVal().GetJsonIetfVal(); len(v) > 0 && v[0] == '{' && v[len(v)-1] != '}' {\n				continue\n			}\n		}\n		if s.concerns(r.GetUpdate()) {\n",
+		name: "goes by the device's clock", fault: "has a wrong clock", file: "device/stream.go",
+		from: "		if s.concerns(r.GetUpdate()) {\n",
+		to:   "		if mutant(\"goes by the device's clock\") && r.GetUpdate().GetTimestamp() < 946684800000000000 {\n			continue\n		}\n		if mutant(\"drops what it can't read\") && len(r.GetUpdate().GetUpdate()) > 0 {\n			if v := r.GetUpdate().GetUpdate()[0].GetVal().GetJsonIetfVal(); len(v) > 0 && v[0] == '{' && v[len(v)-1] != '}' {\n				continue\n			}\n		}\n		if s.concerns(r.GetUpdate()) {\n",
 	},
 	{name: "drops what it can't read", fault: "streams bad values"},
 	{
-		"names no origin", "is silent without an origin", "device/reader.go",
-		"Origin: s.t.Profile.Origin,", "Origin: map[bool]string{false: s.t.Profile.Origin}[mutant(\"names no origin\")],",
+		name: "names no origin", fault: "is silent without an origin", file: "device/reader.go",
+		from: "Origin: s.t.Profile.Origin,",
+		to:   "Origin: map[bool]string{false: s.t.Profile.Origin}[mutant(\"names no origin\")],",
 	},
 	{
-		"calls samples a stream of changes", "refuses ON_CHANGE", "device/stream.go",
-		"	s.proved(\"watch\", how)\n", "	if mutant(\"calls samples a stream of changes\") {\n		how = \"on-change\"\n	}\n	s.proved(\"watch\", how)\n",
+		name: "calls samples a stream of changes", fault: "refuses ON_CHANGE", file: "device/stream.go",
+		from: "	s.proved(\"watch\", how)\n",
+		to:   "	if mutant(\"calls samples a stream of changes\") {\n		how = \"on-change\"\n	}\n	s.proved(\"watch\", how)\n",
 	},
 	{
-		"trusts silence", "takes ON_CHANGE and is silent", actGo,
-		"	return f.done(m, f.Resync)\n}\n\n// stand records", "	if mutant(\"trusts silence\") || mutant(\"takes an end for a rest\") || mutant(\"takes a cancel for its own\") || mutant(\"gives up a stream that is too much\") || mutant(\"drops what it can't read\") || mutant(\"goes by the device's clock\") || mutant(\"trusts every stream\") || mutant(\"trusts a silent path\") || mutant(\"trusts a stream of bad paths\") || mutant(\"waits for a stream to begin\") {\n		m.failures, m.restless, m.due = 0, 0, time.Now().Add(24*time.Hour)\n		return next{}\n	}\n	return f.done(m, f.Resync)\n}\n\n// stand records",
+		name: "trusts silence", fault: "takes ON_CHANGE and is silent", file: actGo,
+		from: "	return f.done(m, f.Resync)\n}\n\n// stand records",
+		to:   "	if mutant(\"trusts silence\", \"takes an end for a rest\", \"takes a cancel for its own\", \"gives up a stream that is too much\", \"drops what it can't read\", \"goes by the device's clock\", \"trusts every stream\", \"trusts a silent path\", \"trusts a stream of bad paths\", \"waits for a stream to begin\") {\n		m.failures, m.restless, m.due = 0, 0, time.Now().Add(24*time.Hour)\n		return next{}\n	}\n	return f.done(m, f.Resync)\n}\n\n// stand records",
 	},
 	{name: "trusts every stream", fault: "loses notifications"},
 	{name: "trusts a stream of bad paths", fault: "streams bad paths"},
 	{name: "trusts a silent path", fault: "is silent on a path"},
 	{name: "waits for a stream to begin", fault: "hangs in a Subscribe"},
 	{
-		"takes an end for a rest", "ends its streams", "session.go",
-		"		if ctx.Err() != nil {\n			return\n		}\n		if err == nil {\n", "		if ctx.Err() != nil || mutant(\"takes an end for a rest\") || mutant(\"takes a cancel for its own\") || mutant(\"gives up a stream that is too much\") || mutant(\"waits for a stream to begin\") {\n			return\n		}\n		if err == nil {\n",
+		name: "takes an end for a rest", fault: "ends its streams", file: "session.go",
+		from: "		if ctx.Err() != nil {\n			return\n		}\n		if err == nil {\n",
+		to:   "		if ctx.Err() != nil || mutant(\"takes an end for a rest\", \"takes a cancel for its own\", \"gives up a stream that is too much\", \"waits for a stream to begin\") {\n			return\n		}\n		if err == nil {\n",
 	},
 	{name: "takes a cancel for its own", fault: "cancels its streams"},
 	{
-		"gives up a stream that is too much", "streams more than fits", "device/session.go",
-		"grpc.MaxCallRecvMsgSize(maxMessage)", "grpc.MaxCallRecvMsgSize(func() int {\n			if mutant(\"gives up a stream that is too much\") {\n				return 4 << 20\n			}\n			return maxMessage\n		}())",
+		name: "gives up a stream that is too much", fault: "streams more than fits", file: "device/session.go",
+		from: "grpc.MaxCallRecvMsgSize(maxMessage)",
+		to:   "grpc.MaxCallRecvMsgSize(func() int {\n			if mutant(\"gives up a stream that is too much\") {\n				return 4 << 20\n			}\n			return maxMessage\n		}())",
 	},
 	{name: "leaves a reboot as it is", fault: "reboots with an old configuration"},
+	{name: "takes an end for a rest", fault: "ends a stream once"},
+	{name: "takes a cancel for its own", fault: "cancels a stream once"},
+	{name: "waits a second", fault: "is slow to read"},
+	{name: "waits a second", fault: "is slow to write"},
+	{name: "waits a second", fault: "is slow to stream"},
+	{name: "knows Get CONFIG alone", fault: "has Get ALL alone, by another code"},
+	{
+		name: "takes a secret that it once sent for there", fault: "reboots, and hashes secrets", file: ledgerGo,
+		from: "		case c.Old == nil || c.Old.Schema.Kind < tree.Leaf:\n",
+		to:   "		case mutant(\"takes a secret that it once sent for there\") && c.Old == nil && r.ledger.Secrets[c.Path.String()].Sent != \"\":\n			out = append(out, c)\n		case c.Old == nil || c.Old.Schema.Kind < tree.Leaf:\n",
+	},
+	{
+		file: ledgerGo,
+		from: "		if c.Old == nil || c.New == nil || !c.New.Schema.Secret || c.New.Schema.Kind != tree.Leaf {\n",
+		to:   "		if was, ok := r.ledger.Secrets[c.Path.String()]; ok && c.Old == nil && mutant(\"takes a secret that it once sent for there\") {\n			kept[c.Path.String()] = was\n		}\n		if c.Old == nil || c.New == nil || !c.New.Schema.Secret || c.New.Schema.Kind != tree.Leaf {\n",
+	},
+
+	// What it makes of extensions.
+	{
+		name: "lets its commits wait", fault: "takes commits that wait", file: setGo,
+		from: "	if _, err := s.client.Set(ctx, s.setRequest(p)); err != nil {\n",
+		to: `	req := s.setRequest(p)
+	if mutant("lets its commits wait") {
+		begin := &gnmi_ext.Commit_Commit{Commit: &gnmi_ext.CommitRequest{RollbackDuration: durationpb.New(30 * time.Second)}}
+		req.Extension = append(req.Extension, &gnmi_ext.Extension{Ext: &gnmi_ext.Extension_Commit{Commit: &gnmi_ext.Commit{Id: "1", Action: begin}}})
+	}
+	if mutant("claims to be master") {
+		master := &gnmi_ext.MasterArbitration{Role: &gnmi_ext.Role{Id: "setpoint"}, ElectionId: &gnmi_ext.Uint128{Low: 1}}
+		req.Extension = append(req.Extension, &gnmi_ext.Extension{Ext: &gnmi_ext.Extension_MasterArbitration{MasterArbitration: master}})
+	}
+	if _, err := s.client.Set(ctx, req); err != nil {
+`,
+	},
+	{
+		file: setGo,
+		from: "	\"github.com/openconfig/gnmi/proto/gnmi\"\n",
+		to:   "	\"github.com/openconfig/gnmi/proto/gnmi\"\n	\"github.com/openconfig/gnmi/proto/gnmi_ext\"\n	\"google.golang.org/protobuf/types/known/durationpb\"\n	\"time\"\n",
+	},
+	{name: "lets its commits wait", fault: "ignores that a commit waits"},
+	{name: "lets its commits wait", fault: "refuses commits that wait"},
+	{name: "lets its commits wait", fault: "takes a second commit while one waits"},
+	{name: "lets its commits wait", fault: "asks a commit for no id"},
+	{name: "lets its commits wait", fault: "waits for a commit that failed"},
+	{name: "lets its commits wait", fault: "reads whole seconds"},
+	{name: "claims to be master", fault: "arbitrates"},
+	{name: "claims to be master", fault: "arbitrates without roles"},
+	{name: "claims to be master", fault: "ignores arbitration"},
+	{name: "claims to be master", fault: "refuses arbitration"},
+
+	// How it writes.
+	{
+		name: "knows no roots", fault: "none", how: byRoot, file: strategyGo,
+		from: "Root: d.Apply == models.ApplyRoot}",
+		to:   "Root: d.Apply == models.ApplyRoot && !mutant(\"knows no roots\")}",
+	},
+	{
+		name: "replaces across an exclusion", fault: "none", how: byRoot, file: strategyGo,
+		from: "	case !s.Scope.Covers(root):\n",
+		to:   "	case !s.Scope.Covers(root) && !mutant(\"replaces across an exclusion\"):\n",
+	},
+	{
+		name: "sends what a device shows", fault: "hashes secrets", how: byRoot, file: strategyGo,
+		from: "	if expected != meant {\n",
+		to:   "	if mutant(\"sends what a device shows\") {\n		meant = expected\n	}\n	if expected != meant {\n",
+	},
+	{
+		name: "knows no phases", fault: "wants one thing before another", how: inPhases, file: strategyGo,
+		from: "	if len(s.Phases) == 0 {\n",
+		to:   "	if len(s.Phases) == 0 || mutant(\"knows no phases\") {\n",
+	},
+	{
+		name: "goes through phases backwards", fault: "wants one thing before another", how: inPhases, file: strategyGo,
+		from: "	return at\n}\n\n// divides says",
+		to:   "	if mutant(\"goes through phases backwards\") {\n		return len(s.Phases) - at\n	}\n	return at\n}\n\n// divides says",
+	},
+	{
+		name: "deletes the first phase first", fault: "wants one thing before another", how: inPhases, file: strategyGo,
+		from: "	for at := n - 1; at >= 0; at-- {\n",
+		to:   "	for at := n - 1; at >= 0; at-- {\n		if mutant(\"deletes the first phase first\") && at == n-1 {\n			slices.Reverse(deletes)\n		}\n",
+	},
+	{
+		name: "takes a refused phase for done", fault: "refuses what comes second", how: inPhases, file: actGo,
+		from: "		if err := f.send(ctx, m, r); err != nil && len(all) > 1 {\n",
+		to:   "		if err := f.send(ctx, m, r); err != nil && mutant(\"takes a refused phase for done\") {\n			return nil\n		} else if err != nil && mutant(\"goes on after a refused phase\") {\n			continue\n		} else if err != nil && len(all) > 1 {\n",
+	},
+	{name: "goes on after a refused phase", fault: "refuses what comes second", how: inPhases},
 }

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,13 +30,14 @@ import (
 	"github.com/setpoint-net/setpoint/models/tree"
 	"github.com/setpoint-net/setpoint/reconciler/device"
 	"github.com/setpoint-net/setpoint/reconciler/device/sim"
+	"github.com/setpoint-net/setpoint/reconciler/plan"
 	"github.com/setpoint-net/setpoint/reconciler/rollout"
 )
 
 // The matrix: rollout, reconciler and device sessions against a target that
-// misbehaves, for every fault and drift mode, in virtual time. The judge looks at
-// the target with a client of its own and at what setpoint tells people, and
-// holds the two against each other.
+// misbehaves, for every fault, drift mode and way to write a device, in virtual time.
+// The judge looks at the target with a client of its own and at what setpoint tells
+// people, and holds the two against each other.
 
 // What the cells bring to the device, and what a fault spoils.
 const (
@@ -44,7 +46,8 @@ const (
 	byHand        = "by-hand"
 
 	cellBefore = `{"openconfig-system:system":{"config":{"hostname":"old","motd-banner":"goes"}},
-		"openconfig-interfaces:interfaces":{"interface":[{"name":"Ethernet2","config":{"name":"Ethernet2","type":"iana-if-type:ethernetCsmacd","mtu":1500}}]}}`
+		"openconfig-interfaces:interfaces":{"interface":[{"name":"Ethernet2","config":{"name":"Ethernet2","type":"iana-if-type:ethernetCsmacd","mtu":1500,"description":"goes"}}]},
+		"openconfig-lldp:lldp":{"config":{"system-name":"old"},"interfaces":{"interface":[{"name":"Ethernet2","config":{"name":"Ethernet2","enabled":false}}]}}}`
 	cellIntended = `{"openconfig-system:system":{"config":{"hostname":"new","login-banner":"comes"},
 			"aaa":{"authentication":{"admin-user":{"config":{"admin-password":"` + deviceSecret + `"}}}},
 			"dns":{"config":{"search":["b.example","a.example"]}}},
@@ -52,8 +55,43 @@ const (
 			{"name":"Ethernet1","config":{"name":"Ethernet1","type":"iana-if-type:ethernetCsmacd","mtu":9000,"enabled":true},
 			 "openconfig-if-ethernet:ethernet":{"config":{"mac-address":"00:11:22:aa:bb:cc"}},
 			 "subinterfaces":{"subinterface":[{"index":0,"config":{"index":0},"openconfig-if-ip:ipv6":{"addresses":{"address":[{"ip":"2001:db8::1","config":{"ip":"2001:db8::1","prefix-length":64}}]}}}]}},
-			{"name":"Ethernet2","config":{"name":"Ethernet2","type":"iana-if-type:ethernetCsmacd","mtu":1500}}]}}`
+			{"name":"Ethernet2","config":{"name":"Ethernet2","type":"iana-if-type:ethernetCsmacd","mtu":1500}}]},
+		"openconfig-lldp:lldp":{"config":{"system-name":"new"}}}`
+
+	// The judge waits for all that is due within a resync, and waits no longer: most
+	// of a cell's cost is what the store does while time passes.
+	cellResync = 2 * time.Minute
+	aResync    = cellResync + time.Minute
+	aWhile     = 2*cellResync + time.Minute
 )
+
+// strategy is how a cell's device is written.
+type strategy string
+
+const (
+	byEntries strategy = "entries"
+	byRoot    strategy = "root"
+	inPhases  strategy = "phases"
+)
+
+var strategies = []strategy{byEntries, byRoot, inPhases}
+
+// entry is the device's entry in the manifest. Below /lldp something is another
+// client's; by root all of /system is one.
+func (s strategy) entry(mode models.DriftMode) models.Device {
+	d := models.Device{
+		Name: "a", Address: deviceAddress, Adopt: models.AdoptAuto, Drift: models.Drift{Mode: mode},
+		Manage: []string{"/system/config", "/system/aaa", "/system/dns", "/interfaces/interface[name=Ethernet*]", "/lldp", "!/lldp/interfaces"},
+	}
+	switch s {
+	case byRoot:
+		d.Apply = models.ApplyRoot
+		d.Manage = append([]string{"/system"}, d.Manage[3:]...)
+	case inPhases:
+		d.Phases = [][]string{{"/system/config"}, {"/interfaces"}}
+	}
+	return d
+}
 
 // intendedLeaves are what the judge looks for on the target, by the names of
 // containers and keys on the way: an independent reading of cellIntended.
@@ -67,6 +105,9 @@ var intendedLeaves = []struct {
 	{[]string{"system", "aaa", "authentication", "admin-user", "config", "admin-password"}, `"` + deviceSecret + `"`},
 	{[]string{"interfaces", "interface", "name=Ethernet1", "config", "mtu"}, `9000`},
 	{[]string{"interfaces", "interface", "name=Ethernet2", "config", "mtu"}, `1500`},
+	{[]string{"interfaces", "interface", "name=Ethernet2", "config", "description"}, ``},
+	{[]string{"lldp", "config", "system-name"}, `"new"`},
+	{[]string{"lldp", "interfaces", "interface", "name=Ethernet2", "config", "enabled"}, `false`}, // not managed
 	{[]string{"interfaces", "interface", "name=Ethernet1", "subinterfaces", "subinterface", "index=0", "ipv6", "addresses", "address", "ip=2001:db8::1", "config", "prefix-length"}, `64`},
 }
 
@@ -119,17 +160,37 @@ type fault struct {
 	// within is how soon another client's change is to be known; 0: 15 minutes, by
 	// the resync.
 	within time.Duration
-	// blocked says that putting back can't work while the fault lasts.
-	blocked bool
 	// changes is the change that setpoint is to find out about, where it is another
 	// than the other client's.
 	changes func(c *cell)
 	// rung is how the device has to be watched, or read.
 	rung map[string]string
 	// quiet says that what the fault shows is no news, so that the deployment is
-	// done in one Set.
+	// done in one Set, or one for each phase.
 	quiet bool
-	skip  string
+	// in is what is otherwise in cells of a strategy.
+	in map[strategy]otherwise
+}
+
+// otherwise is what a strategy makes of a fault, where it is not what others do.
+type otherwise struct {
+	deploys models.DeviceState
+	says    string
+	sets    int // of the deployment
+}
+
+// of is the fault in the cells of a strategy, and how many Sets the deployment takes;
+// 0: not told.
+func (f fault) of(s strategy) (fault, int) {
+	sets := 0
+	if f.quiet {
+		sets = map[strategy]int{byEntries: 1, byRoot: 1, inPhases: 4}[s]
+	}
+	if o, ok := f.in[s]; ok {
+		f.deploys, f.says = o.deploys, o.says
+		return f, o.sets
+	}
+	return f, sets
 }
 
 // cell is one run: one target, one setpoint, one judge.
@@ -139,9 +200,10 @@ type cell struct {
 	bus    *bus.Bus
 	target *sim.Target
 	lis    *bufconn.Listener
+	roots  *x509.CertPool
 	judge  gnmi.GNMIClient
-	ca     *sim.CA
 	mode   models.DriftMode
+	how    strategy
 	fault  fault
 	log    lockedBuffer
 
@@ -152,6 +214,36 @@ type cell struct {
 	rollouts    *bus.Table[models.Rollout]
 	events      *bus.Topic[models.Event]
 	own         int // Sets that the judge made
+
+	mu   sync.Mutex
+	sent []*plan.Plan // to the target
+}
+
+// recorded is a session of a cell that keeps what is sent.
+type recorded struct {
+	Device
+	c *cell
+}
+
+func (r recorded) Apply(ctx context.Context, p *plan.Plan) error {
+	r.c.mu.Lock()
+	r.c.sent = append(r.c.sent, p)
+	r.c.mu.Unlock()
+	return r.Device.Apply(ctx, p)
+}
+
+// written holds the first request to the cell's strategy.
+func (c *cell) written() {
+	c.t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.sent) == 0 {
+		return
+	}
+	whole := slices.ContainsFunc(c.sent[0].Replaces, func(v plan.Value) bool { return v.Path.String() == "/system" })
+	if whole != (c.how == byRoot) {
+		c.t.Errorf("by %s, /system was replaced whole: %v", c.how, whole)
+	}
 }
 
 type lockedBuffer struct {
@@ -171,31 +263,38 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// TestEveryFaultInEveryMode is the matrix. Cells that can't be run say why.
+// TestEveryFaultInEveryMode is the matrix. Each cell runs.
 func TestEveryFaultInEveryMode(t *testing.T) {
 	for _, f := range faultRows {
 		for _, mode := range []models.DriftMode{models.DriftObserve, models.DriftAlert, models.DriftEnforce} {
-			t.Run(f.name+"/"+string(mode), func(t *testing.T) {
-				if f.skip != "" {
-					t.Skip("skipped: " + f.skip)
-				}
-				t.Parallel()
-				dir := t.TempDir()
-				synctest.Test(t, func(t *testing.T) { runCell(t, f, mode, dir) })
-			})
+			for _, how := range strategies {
+				t.Run(fmt.Sprintf("%s/%s/%s", f.name, mode, how), func(t *testing.T) {
+					t.Parallel()
+					c := &cell{t: t, mode: mode, how: how}
+					var sets int
+					c.fault, sets = f.of(how)
+					dir := t.TempDir()
+					synctest.Test(t, func(t *testing.T) {
+						c.t = t
+						c.open(dir)
+						c.run(sets)
+					})
+				})
+			}
 		}
 	}
 }
 
-func runCell(t *testing.T, f fault, mode models.DriftMode, dir string) {
-	c := newCell(t, f, mode, dir)
+// run is the story of every cell. The deployment is to take so many Sets; 0: any.
+func (c *cell) run(sets int) {
+	t, f := c.t, c.fault
 	stop := c.start()
 	defer c.end(func() { stop() })
 
 	// A deployment to the target as it is.
 	c.begin()
 	c.push(1, cellIntended)
-	c.pass(13 * time.Minute)
+	c.pass(aWhile)
 	c.is("the deployment", f.deploys, f.says)
 	for what, want := range f.rung {
 		if got := c.status().Rungs[what]; got != want {
@@ -203,13 +302,14 @@ func runCell(t *testing.T, f fault, mode models.DriftMode, dir string) {
 		}
 	}
 	c.honest("the deployment")
+	c.written()
 	deployed := c.sets()
-	if f.quiet && deployed != 1 {
-		t.Errorf("the deployment took %d Sets, want 1", deployed)
+	if sets > 0 && deployed != sets {
+		t.Errorf("the deployment took %d Sets, want %d", deployed, sets)
 	}
 
 	// Quiet: nothing is done, and nothing is told, while nothing happens.
-	c.pass(25 * time.Minute)
+	c.pass(aWhile)
 	c.honest("a quiet while")
 	if f.deploys == models.DeviceApplied && c.sets() != deployed {
 		t.Errorf("a quiet while: %d Sets more", c.sets()-deployed)
@@ -230,39 +330,40 @@ func runCell(t *testing.T, f fault, mode models.DriftMode, dir string) {
 	} else {
 		c.byHand()
 	}
-	c.pass(cmp.Or(f.within, 15*time.Minute))
+	c.pass(cmp.Or(f.within, aResync))
 	c.found("another client's change")
-	c.pass(13 * time.Minute)
+	c.pass(aResync)
 	c.honest("another client's change")
 	switch drifted := c.hostname() != "new"; {
-	case mode == models.DriftEnforce && !f.blocked:
+	case c.mode == models.DriftEnforce:
 		if drifted {
 			t.Errorf("enforce: the change stands; %s", c.line())
 		}
 	case !drifted:
-		t.Errorf("%s: the change was put back", mode)
+		t.Errorf("%s: the change was put back", c.mode)
 	case !c.drifting():
 		t.Errorf("the change is not told; %s", c.line())
 	}
-	if mode != models.DriftEnforce && c.sets() != deployed {
-		t.Errorf("%s: %d Sets more", mode, c.sets()-deployed)
+	if c.mode != models.DriftEnforce && c.sets() != deployed {
+		t.Errorf("%s: %d Sets more", c.mode, c.sets()-deployed)
 	}
 
 	// The fault ends.
 	before := c.sets()
 	c.mend()
-	if mode == models.DriftEnforce && f.blocked {
-		c.retry()
-	}
-	c.pass(25 * time.Minute)
+	c.pass(aWhile)
 	c.honest("the fault's end")
-	if mode == models.DriftEnforce {
+	if c.mode == models.DriftEnforce {
 		c.is("the fault's end", models.DeviceApplied, "")
 		return
 	}
-	c.is("the fault's end", models.DeviceDrifted, "/system/config/hostname")
+	moved := "/system/config/hostname"
+	if f.changes != nil {
+		moved = "drifted: "
+	}
+	c.is("the fault's end", models.DeviceDrifted, moved)
 	if c.sets() != before || c.hostname() == "new" {
-		t.Errorf("%s: %d Sets after the fault's end, the name is %q", mode, c.sets()-before, c.hostname())
+		t.Errorf("%s: %d Sets after the fault's end, the name is %q", c.mode, c.sets()-before, c.hostname())
 	}
 }
 
@@ -271,48 +372,51 @@ func runCell(t *testing.T, f fault, mode models.DriftMode, dir string) {
 func (c *cell) recovers(f fault) {
 	c.mend()
 	if f.deploys == models.DeviceHeld {
-		c.pass(13 * time.Minute)
+		c.pass(aResync)
 		c.is("held, the fault gone", models.DeviceHeld, "")
 		c.retry()
 	}
-	c.pass(13 * time.Minute)
+	c.pass(aResync)
 	c.is("the fault's end", models.DeviceApplied, "")
 	c.honest("the fault's end")
 }
 
-func newCell(t *testing.T, f fault, mode models.DriftMode, dir string) *cell {
-	ctx := context.Background()
-	b, err := bus.Open(ctx, bus.Config{Dir: filepath.Join(dir, "store")})
+// authority signs all cells' certificates: in each the time begins anew.
+var authority = sync.OnceValues(func() (*sim.CA, error) { return sim.NewCA(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)) })
+
+// open makes the store and the target, and the judge's own connection to it.
+func (c *cell) open(dir string) {
+	t := c.t
+	c.ctx, c.lis = context.Background(), bufconn.Listen(1<<16)
+	var err error
+	if c.bus, err = bus.Open(c.ctx, bus.Config{Dir: filepath.Join(dir, "store")}); err != nil {
+		t.Fatal(err)
+	}
+	c.renders = bus.TableOf[models.Render](c.bus, "manifests")
+	c.assignments = bus.TableOf[models.Assignment](c.bus, "assignments")
+	c.devices = bus.TableOf[models.DeviceStatus](c.bus, "devices")
+	c.episodes = bus.TableOf[models.Episode](c.bus, "episodes")
+	c.rollouts = bus.TableOf[models.Rollout](c.bus, "rollouts")
+	c.events = bus.TopicOf[models.Event](c.bus, "setpoint.device")
+	ca, err := authority()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cell{
-		t: t, ctx: ctx, bus: b, mode: mode, fault: f, lis: bufconn.Listen(1 << 16),
-		renders:     bus.TableOf[models.Render](b, "manifests"),
-		assignments: bus.TableOf[models.Assignment](b, "assignments"),
-		devices:     bus.TableOf[models.DeviceStatus](b, "devices"),
-		episodes:    bus.TableOf[models.Episode](b, "episodes"),
-		rollouts:    bus.TableOf[models.Rollout](b, "rollouts"),
-		events:      bus.TopicOf[models.Event](b, "setpoint.device"),
-	}
-	if c.ca, err = sim.NewCA(time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	server, err := c.ca.ServerTLS("192.0.2.1")
+	server, err := ca.ServerTLS("192.0.2.1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if c.target, err = sim.New(sim.Config{Name: "a", TLS: server, Username: "setpoint", Password: password, Initial: []byte(cellBefore)}); err != nil {
 		t.Fatal(err)
 	}
+	c.roots = ca.Pool()
 	conn, err := grpc.NewClient("passthrough:a", grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return c.lis.DialContext(ctx) }),
-		grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: c.ca.Pool(), ServerName: "192.0.2.1", MinVersion: tls.VersionTLS12})))
+		grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: c.roots, ServerName: "192.0.2.1", MinVersion: tls.VersionTLS12})))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
 	c.judge = gnmi.NewGNMIClient(conn)
-	return c
 }
 
 // start serves the target and runs setpoint; the returned function stops both.
@@ -322,7 +426,7 @@ func (c *cell) start() (stop func()) {
 	d := &rollout.Driver{Renders: c.renders, Assignments: c.assignments, Devices: c.devices, Rollouts: c.rollouts, Bus: c.bus, Blobs: c.bus.Blobs(), Log: log}
 	r := &Reconciler{
 		Assignments: c.assignments, Devices: c.devices, Episodes: c.episodes, Ledgers: Ledgers(c.bus), Orders: Orders(c.bus), Events: c.events,
-		Blobs: c.bus.Blobs(), Dial: c.dial, Classify: byDevice, Workers: 4, Log: log, Key: []byte("key of the test"),
+		Blobs: c.bus.Blobs(), Dial: c.dial, Classify: byDevice, Workers: 4, Resync: cellResync, Log: log, Key: []byte("key of the test"),
 		Secrets: func(ref string) (string, error) {
 			if ref == "lab/admin" {
 				return deviceSecret, nil
@@ -347,6 +451,9 @@ func (c *cell) end(stop func()) {
 	}
 	stop()
 	c.leaksNothing()
+	if n := c.target.ExtendedSets(); n > 0 {
+		c.t.Errorf("%d Sets came with an extension", n)
+	}
 	if err := c.bus.Close(); err != nil {
 		c.t.Error(err)
 	}
@@ -357,10 +464,14 @@ func (c *cell) dial(ctx context.Context, d models.Device) (Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	return device.Dial(ctx, device.Target{
-		Name: d.Name, Address: d.Address, TLS: &tls.Config{RootCAs: c.ca.Pool()}, Username: "setpoint", Password: password,
-		Profile: d.Profile, Scope: scope, Schema: tree.OpenConfig(), Dialer: func(ctx context.Context, _ string) (net.Conn, error) { return c.lis.DialContext(ctx) },
+	s, err := device.Dial(ctx, device.Target{
+		Name: d.Name, Address: d.Address, TLS: &tls.Config{RootCAs: c.roots}, Username: "setpoint", Password: password,
+		Profile: d.Profile, ReadTimeout: 20 * time.Second, SetTimeout: 30 * time.Second, Scope: scope, Schema: tree.OpenConfig(), Dialer: func(ctx context.Context, _ string) (net.Conn, error) { return c.lis.DialContext(ctx) },
 	})
+	if err != nil {
+		return nil, err
+	}
+	return recorded{s, c}, nil
 }
 
 // pass lets virtual time pass, and what is due happen.
@@ -398,10 +509,9 @@ func (c *cell) push(g models.Generation, config string) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	m := models.Manifest{Devices: []models.Intended{{Config: hashes[0], Device: models.Device{
-		Name: "a", Address: deviceAddress, Adopt: models.AdoptAuto, Drift: models.Drift{Mode: c.mode}, Profile: c.fault.profile,
-		Manage: []string{"/system/config", "/system/aaa", "/system/dns", "/interfaces/interface[name=Ethernet*]"},
-	}}}}
+	entry := c.how.entry(c.mode)
+	entry.Profile = c.fault.profile
+	m := models.Manifest{Devices: []models.Intended{{Config: hashes[0], Device: entry}}}
 	data, err := json.Marshal(m)
 	if err != nil {
 		c.t.Fatal(err)
@@ -415,18 +525,11 @@ func (c *cell) push(g models.Generation, config string) {
 	}
 }
 
-// byHand is another client's change of the host name. Where the fault would keep
-// it from coming through, it is lifted for that moment.
+// byHand is another client's change of the host name.
 func (c *cell) byHand() {
 	c.t.Helper()
-	if c.fault.blocked {
-		if err := c.target.Break(sim.Faults{}); err != nil {
-			c.t.Fatal(err)
-		}
-		defer c.begin()
-	}
 	ctx := metadata.AppendToOutgoingContext(c.ctx, "username", "setpoint", "password", password)
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	_, err := c.judge.Set(ctx, &gnmi.SetRequest{Update: []*gnmi.Update{{
 		Path: &gnmi.Path{Elem: []*gnmi.PathElem{{Name: "system"}, {Name: "config"}, {Name: "hostname"}}},
@@ -456,7 +559,7 @@ func (c *cell) told() []string {
 			c.t.Error(err)
 		}
 	})
-	c.pass(time.Minute)
+	c.pass(time.Second)
 	cancel()
 	wg.Wait()
 	return kinds

@@ -16,9 +16,9 @@ func (m *member) outlook(d found) string {
 	case m.order.all.holds(d.at):
 		return m.order.all.String() + "; " + m.order.all.hint(m.name)
 	case len(d.guards) > 0:
-		return fmt.Sprintf("to allow it: setpoint approve %s --allow %s", m.name, guardNames(d.guards)) + inPhases(d.plan)
+		return fmt.Sprintf("to allow it: setpoint approve %s --allow %s", m.name, guardNames(d.guards)) + atomicity(d.plan)
 	case s.State == models.DeviceObserved:
-		return fmt.Sprintf("to have it written: setpoint approve %s", m.name) + inPhases(d.plan)
+		return fmt.Sprintf("to have it written: setpoint approve %s", m.name) + atomicity(d.plan)
 	case s.State == models.DeviceHeld:
 		return fmt.Sprintf("left alone until its intended config changes, or: setpoint retry %s", m.name)
 	case s.State == models.DeviceDrifted:
@@ -39,11 +39,11 @@ func (m *member) outlookOfDrift(d found) string {
 	case facts.stopped:
 		return fmt.Sprintf("left alone until the next commit, or: setpoint retry %s", m.name)
 	}
-	return "put back at " + m.episode.Value.Opened.Add(m.entry.Drift.After).UTC().Format(time.RFC3339) + inPhases(d.plan)
+	return "put back at " + m.episode.Value.Opened.Add(m.entry.Drift.After).UTC().Format(time.RFC3339) + atomicity(d.plan)
 }
 
-// inPhases says that a plan would be sent in several requests, "" if it is not.
-func inPhases(p *plan.Plan) string {
+// atomicity says that a plan would be sent in several requests, "" if it is not.
+func atomicity(p *plan.Plan) string {
 	if n := len(p.Requests()); n > 1 {
 		return fmt.Sprintf(" (in %d phases: not atomic)", n)
 	}
