@@ -66,7 +66,7 @@ func writeDevices(w io.Writer, list []deviceAnswer, output string, now time.Time
 		return printJSON(w, list)
 	}
 	t := newTerm(w)
-	rows := [][]string{{"DEVICE", "STATE", "SINCE", "GEN", "COMMIT", "READ", "WHY"}}
+	rows, whys := [][]string{{"DEVICE", "STATE", "SINCE", "GEN", "COMMIT", "READ", "WHY"}}, []string{""}
 	for _, d := range list {
 		why := d.why()
 		if output == "wide" {
@@ -76,8 +76,9 @@ func writeDevices(w io.Writer, list []deviceAnswer, output string, now time.Time
 			string(d.Name), string(d.Status.State), ago(now, d.Status.Since), fmt.Sprint(d.Assignment.Generation),
 			fmt.Sprintf("%.7s", d.Assignment.Commit), ago(now, d.Status.ReadAt), why,
 		})
+		whys = append(whys, why)
 	}
-	return columns(w, rows, func(row, col int, cell string) string {
+	paint := func(row, col int, cell string) string {
 		switch {
 		case row == 0:
 			return t.dim(cell)
@@ -85,7 +86,34 @@ func writeDevices(w io.Writer, list []deviceAnswer, output string, now time.Time
 			return paintState(t, models.DeviceState(cell))
 		}
 		return cell
-	})
+	}
+	if !t.colour {
+		return columns(w, rows, paint)
+	}
+	return devicesOnScreen(w, rows, whys, paint)
+}
+
+// devicesOnScreen is the table for a terminal: why a device is where it is stands
+// below it, broken into lines that fit. In a pipe it is one line for each device.
+func devicesOnScreen(w io.Writer, rows [][]string, whys []string, paint func(row, col int, cell string) string) error {
+	for i, r := range rows {
+		rows[i] = r[:len(r)-1]
+	}
+	var table, out strings.Builder
+	if err := columns(&table, rows, paint); err != nil {
+		return err
+	}
+	for row := range strings.Lines(table.String()) {
+		out.WriteString(row)
+		if why := whys[0]; why != "" {
+			for _, l := range fold(why, screenWidth-4) {
+				out.WriteString("    " + l + "\n")
+			}
+		}
+		whys = whys[1:]
+	}
+	_, err := io.WriteString(w, out.String())
+	return err
 }
 
 // why is one line: why the device is where it is, and what happens next.

@@ -90,14 +90,26 @@ func writeDrift(w io.Writer, open []driftAnswer, whole bool, now time.Time) erro
 	}
 	for _, d := range open {
 		fmt.Fprintf(w, "%s drifted %s, %s, mode %s\n", t.bold(string(d.Device)), ago(now, d.Opened), count(d.Changes, "change"), d.Mode)
-		text := "  " + d.Summary
 		if whole {
-			text = d.Text
+			fmt.Fprintln(w, d.Text)
+		} else {
+			writeBelow(w, t, d.Summary, func(s string) string { return s })
 		}
-		fmt.Fprintln(w, text)
 		if d.Next != "" {
-			fmt.Fprintf(w, "  %s\n", t.dim(d.Next))
+			writeBelow(w, t, d.Next, t.dim)
 		}
 	}
 	return nil
+}
+
+// writeBelow writes an indented line, on a terminal as many as it takes.
+func writeBelow(w io.Writer, t term, text string, paint func(string) string) {
+	const indent = "  "
+	lines := []string{text}
+	if t.colour {
+		lines = fold(text, screenWidth-len(indent))
+	}
+	for _, l := range lines {
+		fmt.Fprintln(w, indent+paint(l))
+	}
 }

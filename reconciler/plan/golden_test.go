@@ -95,15 +95,21 @@ func section(ar *txtar.Archive, name string) string {
 }
 
 func TestTreeFitsItsWidth(t *testing.T) {
-	ar, err := txtar.ParseFile("testdata/leaf01.txtar")
-	if err != nil {
-		t.Fatal(err)
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
 	}
-	p := Diff(mustParse(t, section(ar, "running.json")), mustParse(t, section(ar, "intended.json")))
-	for _, columns := range []int{40, 60, 80, 120} {
-		for line := range strings.Lines(text(t, p, Options{Width: columns})) {
-			if n := width(strings.TrimSuffix(line, "\n")); n > columns {
-				t.Errorf("%d columns in %d: %q", n, columns, line)
+	for _, file := range files {
+		ar, err := txtar.ParseFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := Diff(mustParse(t, section(ar, "running.json")), mustParse(t, section(ar, "intended.json")))
+		for _, columns := range []int{40, 60, 80, 120} {
+			for line := range strings.Lines(text(t, p, Options{Width: columns})) {
+				if n := width(strings.TrimSuffix(line, "\n")); n > columns {
+					t.Errorf("%d columns in %d: %q", n, columns, line)
+				}
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/setpoint-net/setpoint/models"
 )
@@ -41,7 +42,7 @@ func Summary(changed []DevicePlan) string {
 		noun = "device"
 	}
 	head := fmt.Sprintf("%d %s, %s", len(names), noun, totals(added, removed))
-	return head + listed(": ", names, " and %d more", maxSummary-width(head))
+	return head + listed(": ", names, " and %d more", maxSummary-utf8.RuneCountInString(head))
 }
 
 // Brief is one line of at most max characters about one plan: its first changes,
@@ -70,10 +71,10 @@ func (p *Plan) line(max int, empty string, itemize func(group) []string) string 
 		return line
 	}
 	more := fmt.Sprintf(", +%d more", len(parts)-1)
-	if len(parts) == 1 || 2*width(more) > max {
+	if len(parts) == 1 || 2*len(more) > max {
 		return short(parts[0], max)
 	}
-	return short(parts[0], max-width(more)) + more
+	return short(parts[0], max-len(more)) + more
 }
 
 // brief gives an entry that comes or goes as one item, and else each leaf.
@@ -125,7 +126,7 @@ func listed(lead string, names []string, more string, max int) string {
 		if n < len(names) {
 			line += fmt.Sprintf(more, len(names)-n)
 		}
-		if width(line) <= max {
+		if utf8.RuneCountInString(line) <= max {
 			return line
 		}
 	}

@@ -141,16 +141,20 @@ func totals(added, removed int) string {
 	return fmt.Sprintf("%s%d %s%d %s", plus, added, minus, removed, noun)
 }
 
-// wrap cuts a text into lines of at most width columns, at spaces, slashes and
+// wrap cuts a text into lines of at most so many columns, at spaces, slashes and
 // commas where it can.
-func wrap(s string, width int) []string {
-	width = max(width, 8)
+func wrap(s string, columns int) []string {
+	columns = max(columns, 8)
 	var lines []string
 	runes := []rune(s)
-	for len(runes) > width {
-		cut := width
-		for i := width; i > width/2; i-- {
-			if strings.ContainsRune(" ", runes[i]) || i < width && strings.ContainsRune(",", runes[i-1]) || strings.ContainsRune("/", runes[i]) {
+	for {
+		fit := fitting(runes, columns)
+		if fit == len(runes) {
+			return append(lines, string(runes))
+		}
+		cut := fit
+		for i := fit; i > fit/2; i-- {
+			if strings.ContainsRune(" ", runes[i]) || i < fit && strings.ContainsRune(",", runes[i-1]) || strings.ContainsRune("/", runes[i]) {
 				cut = i
 				break
 			}
@@ -161,10 +165,48 @@ func wrap(s string, width int) []string {
 			runes = runes[1:]
 		}
 	}
-	return append(lines, string(runes))
 }
 
-func width(s string) int { return utf8.RuneCountInString(s) }
+// fitting is how many of the runes go into so many columns.
+func fitting(runes []rune, columns int) int {
+	for i, r := range runes {
+		if columns -= cells(r); columns < 0 {
+			return i
+		}
+	}
+	return len(runes)
+}
+
+// width is how many columns of a terminal a text takes.
+func width(s string) int {
+	n := 0
+	for _, r := range s {
+		n += cells(r)
+	}
+	return n
+}
+
+// cells is how many columns a character takes: none if it stands on the one
+// before it, two for the wide ones (Unicode Standard Annex 11).
+func cells(r rune) int {
+	switch {
+	case r < 0x300:
+		return 1
+	case unicode.In(r, unicode.Mn, unicode.Me):
+		return 0
+	case unicode.Is(wide, r):
+		return 2
+	}
+	return 1
+}
+
+var wide = &unicode.RangeTable{
+	R16: []unicode.Range16{
+		{0x1100, 0x115f, 1}, {0x231a, 0x231b, 1}, {0x2e80, 0x303e, 1}, {0x3041, 0x4dbf, 1}, {0x4e00, 0xa4cf, 1},
+		{0xa960, 0xa97f, 1}, {0xac00, 0xd7a3, 1}, {0xf900, 0xfaff, 1}, {0xfe30, 0xfe6f, 1}, {0xff01, 0xff60, 1}, {0xffe0, 0xffe6, 1},
+	},
+	R32: []unicode.Range32{{0x1f300, 0x1f64f, 1}, {0x1f680, 0x1f6ff, 1}, {0x1f900, 0x1f9ff, 1}, {0x1fa70, 0x1faff, 1}, {0x20000, 0x3fffd, 1}},
+}
 
 func pad(s string, to int) string {
 	return s + strings.Repeat(" ", max(0, to-width(s)))
@@ -180,7 +222,7 @@ const (
 )
 
 func paint(on bool, code, s string) string {
-	if !on || s == "" {
+	if !on || s == "" || code == "" {
 		return s
 	}
 	return "\x1b[" + code + "m" + s + "\x1b[0m"

@@ -99,6 +99,10 @@ func (t *treeWriter) columns(changes []Change, base tree.Path, indent int) {
 // has each side of a change that does not fit into one.
 func (t *treeWriter) row(c Change, name string, indent, column int) {
 	values := indent + column + 2
+	if lines := block(c); lines != nil {
+		t.block(c, name, lines, indent, column)
+		return
+	}
 	if width(name) > column {
 		t.lines(c, indent, name)
 		t.b.WriteString(strings.Repeat(" ", values))
@@ -117,6 +121,24 @@ func (t *treeWriter) row(c Change, name string, indent, column int) {
 		t.value(red, "  ", was, values)
 		t.b.WriteString(strings.Repeat(" ", values))
 		t.value(green, "→ ", is, values)
+	}
+}
+
+// block writes a text of several lines below its name, each with its own sign.
+func (t *treeWriter) block(c Change, name string, lines []line, indent, column int) {
+	var ends []string
+	for len(lines) > 0 && strings.HasPrefix(lines[0].text, "|") {
+		ends = append(ends, lines[0].text)
+		lines = lines[1:]
+	}
+	t.lines(c, indent, pad(name, column)+"  "+strings.Join(ends, " → "))
+	for _, l := range lines {
+		code := map[byte]string{'+': green, '-': red}[l.sign]
+		lead := string(l.sign) + strings.Repeat(" ", indent+1)
+		for _, part := range wrap(strings.TrimPrefix(l.text, "  "), t.Width-indent-2) {
+			t.b.WriteString(paint(t.Color, code, strings.TrimRight(lead+part, " ")) + "\n")
+			lead = strings.Repeat(" ", indent+2)
+		}
 	}
 }
 

@@ -28,7 +28,7 @@ const (
 //	-mtu: 1500
 //	+mtu: 9000
 //
-// In values too long for a glance the words that changed are marked, as
+// A text of several lines is compared line by line. In other values too long for a glance the words that changed are marked, as
 // git diff --word-diff does: [-gone-] and {+come+}; in colour by reverse video.
 type unifiedWriter struct {
 	Options
@@ -61,6 +61,10 @@ func (u *unifiedWriter) hunks(p *Plan) {
 }
 
 func (u *unifiedWriter) change(name string, c Change) {
+	if lines := block(c); lines != nil {
+		u.block(name, lines)
+		return
+	}
 	was, is := shown(c)
 	if c.Old != nil && c.New != nil {
 		was, is = u.marked(c, was, is)
@@ -70,6 +74,18 @@ func (u *unifiedWriter) change(name string, c Change) {
 	}
 	if c.New != nil {
 		u.line(green, "+"+name+": "+is)
+	}
+}
+
+// block writes a text of several lines: the name with how it ends, and each line
+// with its own sign.
+func (u *unifiedWriter) block(name string, lines []line) {
+	for _, l := range lines {
+		text := l.text
+		if strings.HasPrefix(text, "|") {
+			text = name + ": " + text
+		}
+		u.line(map[byte]string{'+': green, '-': red}[l.sign], strings.TrimRight(string(l.sign)+text, " "))
 	}
 }
 

@@ -1,0 +1,75 @@
+package plan
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestWidthIsInColumnsOfATerminal(t *testing.T) {
+	for s, want := range map[string]int{
+		"": 0, "abc": 3, "é": 1, "e\u0301": 1, "日本": 4, "한글": 4, "🚀": 2, "→": 1, "−": 1, "Ω я": 3, "ｆ": 2,
+	} {
+		if got := width(s); got != want {
+			t.Errorf("%q: got %d, want %d", s, got, want)
+		}
+	}
+}
+
+func TestWrapKeepsEveryWordWithinItsColumns(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	for range 2000 {
+		var b strings.Builder
+		for range rng.IntN(60) {
+			b.WriteString([]string{"a", "bc", "日", "🚀", " ", "/", ",", "e\u0301"}[rng.IntN(8)])
+		}
+		columns := 8 + rng.IntN(20)
+		lines := wrap(b.String(), columns)
+		for _, l := range lines {
+			if width(l) > columns {
+				t.Fatalf("%q in %d columns: %q", b.String(), columns, lines)
+			}
+		}
+		if got, want := strings.ReplaceAll(strings.Join(lines, ""), " ", ""), strings.ReplaceAll(b.String(), " ", ""); got != want {
+			t.Fatalf("%q became %q", b.String(), lines)
+		}
+	}
+}
+
+// Without what is new the lines are the old text, without what is gone the new.
+func TestBothSidesOfABlockAreWhole(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		some := func() []string {
+			var out []string
+			for range rng.IntN(12) {
+				out = append(out, fmt.Sprintf("  %d", rng.IntN(5)))
+			}
+			return out
+		}
+		was, is := some(), some()
+		var old, now []string
+		for _, l := range compared(was, is) {
+			if l.sign != '+' {
+				old = append(old, l.text)
+			}
+			if l.sign != '-' {
+				now = append(now, l.text)
+			}
+		}
+		if !slices.Equal(old, was) || !slices.Equal(now, is) {
+			t.Fatalf("%q and %q became %q and %q", was, is, old, now)
+		}
+	}
+}
+
+func TestATextTooLongToCompareIsShownWhole(t *testing.T) {
+	long := strings.Repeat(`x\n`, markTo)
+	banner := func(s string) string { return `{"system":{"config":{"motd-banner":"` + s + `"}}}` }
+	got := text(t, Diff(mustParse(t, banner(long)), mustParse(t, banner(long+"y"))), Options{Form: Unified})
+	if gone, come := strings.Count(got, "\n-  x"), strings.Count(got, "\n+  x"); gone != markTo || come != markTo {
+		t.Errorf("%d lines go and %d come", gone, come)
+	}
+}
