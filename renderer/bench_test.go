@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -28,7 +29,7 @@ var fabricSize = flag.Int("devices", 1000, "devices of the fabric that Benchmark
 // them, the figures are in docs/benchmarks.md. The reach: cold without CUE a tenth of naive;
 // warm 50 ms and 3 ms for each device affected, by the clock.
 func BenchmarkFabric(b *testing.B) {
-	repo := network(*fabricSize)
+	repo := network(b, *fabricSize)
 	cue := &recorder{}
 	var cold, apart, simple time.Duration
 	var devices []renderer.Device
@@ -68,17 +69,17 @@ func BenchmarkFabric(b *testing.B) {
 		affected   int
 		file, find string
 	}{
-		{0, "fabric/common.yaml", ""},
-		{1, "", "storage of "},
-		{10, "fabric/ten.yaml", "in the tenth"},
-		{*fabricSize / 10, "fabric/hundred.yaml", "stands in row"},
+		{0, "fabric/fabric.yaml", ""},
+		{1, "", "storage behind "},
+		{10, "fabric/ten.yaml", "is of the "},
+		{*fabricSize / 10, "fabric/tenth.yaml", "is of the "},
 	} {
 		b.Run(fmt.Sprintf("warm/affected=%d", c.affected), func(b *testing.B) { warm(b, repo, cue, c.affected, c.file, c.find) })
 	}
 }
 
-// warm renders after a change of one file; where the file is a device's, another
-// device's each time.
+// warm renders after a change of one file; where the file is a site's, another
+// site's each time.
 func warm(b *testing.B, repo fstest.MapFS, cue *recorder, affected int, file, find string) {
 	r := &renderer.Renderer{Evaluator: cue}
 	now := fstest.MapFS{}
@@ -86,15 +87,19 @@ func warm(b *testing.B, repo fstest.MapFS, cue *recorder, affected int, file, fi
 		now[name] = f
 	}
 	renderWith(b, r, now)
-	i, total := 0, 0
+	i, total, sites := 0, 0, 0
+	for name := range repo {
+		if strings.HasPrefix(name, "racks/") {
+			sites++
+		}
+	}
 	var took time.Duration
 	b.ReportAllocs()
 	b.ResetTimer()
 	for b.Loop() {
 		name := file
 		if name == "" {
-			at := podSpines + i%(podSize-podSpines)
-			name = fmt.Sprintf("devices/pod%02d/%s.yaml", i%(*fabricSize/podSize), deviceName(i%(*fabricSize/podSize)*podSize+at))
+			name = fmt.Sprintf("racks/site%03d.yaml", 1+i%sites)
 		}
 		i++
 		data := append([]byte(fmt.Sprintf("# change %d\n", i)), repo[name].Data...)

@@ -82,7 +82,7 @@ func shipped(repo fstest.MapFS) fstest.MapFS {
 // Policies on 1,000 devices: each alone over configs that are known, with an
 // evaluator that keeps no answers but those of this rendering.
 func BenchmarkPolicies(b *testing.B) {
-	base := network(1000)
+	base := network(b, 1000)
 	var warm renderer.Renderer
 	if r, err := warm.Render(b.Context(), base); err != nil || len(r.Mistakes) > 0 {
 		b.Fatal(err, r.Mistakes)
@@ -107,14 +107,14 @@ func BenchmarkPolicies(b *testing.B) {
 			if what != "none" {
 				repo = shipped(repo)
 			}
-			data := repo["devices/pod00/leaf-00-04.yaml"].Data
+			data := repo["racks/site001.yaml"].Data
 			if _, err := warm.Render(b.Context(), repo); err != nil {
 				b.Fatal(err)
 			}
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				if what == "one" {
-					repo["devices/pod00/leaf-00-04.yaml"] = &fstest.MapFile{Data: bytes.Replace(data, []byte("servers of rack"), fmt.Appendf(nil, "%d servers of rack", i), 1)}
+					repo["racks/site001.yaml"] = &fstest.MapFile{Data: bytes.Replace(data, []byte("server behind"), fmt.Appendf(nil, "%d server behind", i), 1)}
 				}
 				if r, err := warm.Render(b.Context(), repo); err != nil || len(r.Mistakes) > 0 {
 					b.Fatal(err, r.Mistakes)
