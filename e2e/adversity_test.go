@@ -65,14 +65,7 @@ func TestATargetThatRefusesHoldsUpNobody(t *testing.T) {
 
 func TestATargetThatIsDownIsCaughtUpWhenItIsBack(t *testing.T) {
 	w := newWorld(t, 2)
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := closed.Addr().String()
-	if err := closed.Close(); err != nil {
-		t.Fatal(err)
-	}
+	addr := freeAddress(t)
 	files := w.network("engineering", "alert")
 	files["devices.yaml"] += deviceYAML("leaf03", addr, "lab")
 	w.start()

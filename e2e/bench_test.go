@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"regexp"
 	"strconv"
@@ -158,14 +157,7 @@ func (r *report) measure(t *testing.T, n int) figures {
 // benchHook has the service polled seldom and told of pushes, and says where.
 func (w *world) benchHook() string {
 	w.t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
-		w.t.Fatal(err)
-	}
+	addr := freeAddress(w.t)
 	w.t.Setenv("SETPOINT_REPOSITORY_POLLINTERVAL", "1h")
 	w.t.Setenv("SETPOINT_LOG_LEVEL", "info")
 	w.write("webhook-secret", webhookSecret)

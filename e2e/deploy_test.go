@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -131,14 +130,7 @@ func TestTheImageHasAStaticBinaryAndNothingToRunBesideIt(t *testing.T) {
 func TestHealthIsServedWithoutPages(t *testing.T) {
 	t.Setenv("SETPOINT_LOG_FORMAT", "json")
 	w := newWorld(t, 0)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	addr := freeAddress(t)
 	w.configExtra = fmt.Sprintf("listen: %q\n", addr)
 	w.start()
 	w.says("the repository is empty")

@@ -178,12 +178,7 @@ var pagePort = regexp.MustCompile(`\b9[45]\d\d\b`)
 func (r *reader) free(text string) string {
 	return pagePort.ReplaceAllStringFunc(text, func(port string) string {
 		if r.ports[port] == "" {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				r.t.Fatal(err)
-			}
-			_, r.ports[port], _ = net.SplitHostPort(l.Addr().String())
-			l.Close()
+			_, r.ports[port], _ = net.SplitHostPort(freeAddress(r.t))
 		}
 		return r.ports[port]
 	})

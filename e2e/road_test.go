@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -71,14 +70,7 @@ func TestDefaultsThatADeviceReportsAreNoDrift(t *testing.T) {
 // TestThePlansLinkOpensTheDiff follows the link that a status bears.
 func TestThePlansLinkOpensTheDiff(t *testing.T) {
 	w := newWorld(t, 2)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	addr := freeAddress(t)
 	w.configExtra = fmt.Sprintf("publicURL: http://%s\nlisten: %q\nlinkKey: {file: link-key}\n", addr, addr)
 	w.start()
 	w.deployed(w.push(w.network("engineering", "alert")))
@@ -107,14 +99,7 @@ func TestThePlansLinkOpensTheDiff(t *testing.T) {
 // of both beside plan and deploy, the commit's page and status of the warning.
 func TestWhatPoliciesSayIsAStatusOfItsOwn(t *testing.T) {
 	w := newWorld(t, 2)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	addr := freeAddress(t)
 	w.configExtra = fmt.Sprintf("publicURL: http://%s\nlisten: %q\nlinkKey: {file: link-key}\n", addr, addr)
 	w.start()
 	first := w.push(w.network("engineering", "alert"))

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -20,14 +19,7 @@ const webhookSecret = "the-secret-of-the-webhook"
 func TestAWebhookSparesTheWaitForThePoll(t *testing.T) {
 	t.Setenv("SETPOINT_REPOSITORY_POLLINTERVAL", "1h")
 	w := newWorld(t, 1)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	addr := freeAddress(t)
 	w.write("webhook-secret", webhookSecret)
 	w.configExtra = fmt.Sprintf("webhook: {listen: %q, path: /hooks/push, kind: github, secret: {file: webhook-secret}}\n", addr)
 	first := w.push(w.network("engineering", "alert"))

@@ -201,6 +201,19 @@ func newWorld(t testing.TB, n int, adapt ...targetConfig) *world {
 
 func (w *world) name(i int) string { return fmt.Sprintf("leaf%02d", i+1) }
 
+// freeAddress is an address that nobody listens at.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return l.Addr().String()
+}
+
 // addTarget serves one more target until the test ends, on any free port.
 func (w *world) addTarget(c sim.Config) {
 	w.t.Helper()
