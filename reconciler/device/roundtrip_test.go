@@ -20,22 +20,29 @@ import (
 // random configuration to another and back. The judge is a second target that was
 // started with what is wanted: the bytes that the simulator gives of both are the
 // same, the order of entries and zeros included. Neither package tree nor package
-// plan has a say in that.
+// plan has a say in that. Each strategy has its turn.
 func TestPlansAndTheirUndoHoldOverTheWire(t *testing.T) {
 	seen := map[string]bool{}
-	for seed := range uint64(120) {
+	strategies := []plan.Strategy{
+		{},
+		{Root: true, Scope: scope(t, "/")},
+		{Root: true, Scope: scope(t, "/interfaces", "/system/dns", "/system/config", "/system/aaa", "/routing-policy", "/network-instances/network-instance", "/acl", "/lldp")},
+		{Phases: [][]tree.Path{{path(t, "/routing-policy"), path(t, "/interfaces/interface/config")}, {path(t, "/acl"), path(t, "/interfaces")}}},
+	}
+	for seed := range uint64(160) {
+		how := strategies[seed%4]
 		d := &draws{Rand: rand.New(rand.NewPCG(seed, 7)), held: map[string]int{}}
 		was := d.network()
 		is := d.again(1 + int(seed%9)).network()
 		a, b := mustParse(t, was), mustParse(t, is)
-		target, reach := reachSim(t, sim.Config{Initial: []byte(was), Defaults: seed%2 == 0})
+		target, reach := reachSim(t, sim.Config{Initial: []byte(was), Defaults: seed%8 < 4})
 		s := dial(t, reach)
 
 		for _, way := range []struct {
 			from, to *tree.Tree
 			want     string
 		}{{a, b, is}, {b, a, was}} {
-			p := plan.Diff(way.from, way.to)
+			p := how.Diff(way.from, way.to, way.to)
 			note(seen, p)
 			if err := s.Apply(t.Context(), p); err != nil {
 				t.Fatalf("seed %d: %v\n%s", seed, err, planText(t, p))
@@ -58,7 +65,7 @@ func TestPlansAndTheirUndoHoldOverTheWire(t *testing.T) {
 	}
 	for _, what := range []string{
 		"delete of an entry", "delete of a leaf", "replace of an entry", "replace of a leaf-list", "replace of an ordered list",
-		"update", "update to a zero", "zero in a union", "key with ]", `key with \`, "key with /", "key beyond ASCII",
+		"update", "update to a zero", "zero in a union", "key with ]", `key with \`, "key with /", "key beyond ASCII", "replace of a root", "several requests",
 	} {
 		if !seen[what] {
 			t.Errorf("no plan had this: %s", what)
@@ -68,7 +75,7 @@ func TestPlansAndTheirUndoHoldOverTheWire(t *testing.T) {
 
 // note takes down what kinds of operations a plan has.
 func note(seen map[string]bool, p *plan.Plan) {
-	path := func(p tree.Path) {
+	keys := func(p tree.Path) {
 		for _, e := range p {
 			for _, k := range e.Keys {
 				seen["key with ]"] = seen["key with ]"] || strings.Contains(k.Value, "]")
@@ -79,12 +86,14 @@ func note(seen map[string]bool, p *plan.Plan) {
 		}
 	}
 	for _, d := range p.Deletes {
-		path(d)
+		keys(d)
 		kind := map[bool]string{true: "delete of an entry", false: "delete of a leaf"}[d[len(d)-1].Keys != nil]
 		seen[kind] = true
 	}
+	seen["several requests"] = seen["several requests"] || len(p.Requests()) > 1
 	for _, r := range p.Replaces {
-		path(r.Path)
+		keys(r.Path)
+		seen["replace of a root"] = seen["replace of a root"] || len(r.Path) == 1
 		switch {
 		case r.Node.Entry():
 			seen["replace of an entry"] = true
@@ -95,7 +104,7 @@ func note(seen map[string]bool, p *plan.Plan) {
 		}
 	}
 	for _, u := range p.Updates {
-		path(u.Path)
+		keys(u.Path)
 		zero := u.Node.Text() == "0"
 		seen["update"] = true
 		seen["update to a zero"] = seen["update to a zero"] || zero

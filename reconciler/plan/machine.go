@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf16"
@@ -180,6 +181,19 @@ func writeSeparated(b *bytes.Buffer, open, end byte, members []*tree.Value, writ
 	b.WriteByte(end)
 }
 
+// secrets counts the secrets that a request writes.
+func secrets(r *Plan) int {
+	n := 0
+	for _, v := range slices.Concat(r.Replaces, r.Updates) {
+		leaves(v.Path, v.Node, func(_ tree.Path, leaf *tree.Value) {
+			if leaf.Schema.Secret {
+				n++
+			}
+		})
+	}
+	return n
+}
+
 // writeGNMI writes the SetRequest as gnmic set --request-file reads it, which is
 // YAML: what setpoint would send can be sent by hand, but for its secrets. Of
 // several requests each is a document.
@@ -206,6 +220,9 @@ func writeGNMI(to *bytes.Buffer, p *Plan, o Options) {
 			for _, note := range p.Notes {
 				b.WriteString("# " + note + "\n")
 			}
+		}
+		if n := secrets(r); n > 0 {
+			fmt.Fprintf(b, "# %d × %s: put the secrets in first, or this text is what the device gets\n", n, secret)
 		}
 		writeRequest(b, r)
 	}
