@@ -269,6 +269,27 @@ func TestBriefFitsAndCounts(t *testing.T) {
 	}
 }
 
+func TestShortValuesShowWhatDiffers(t *testing.T) {
+	const long = "tenant-a: rack 12, port 3, ticket CHG-1002"
+	for _, c := range []struct{ was, is, want1, want2 string }{
+		{"a", "b", "a", "b"},
+		{"", "", "", ""},
+		{long + "3", long + "4", "…G-10023", "…G-10024"},
+		{long, long + "4", "…G-1002", "…G-10024"},
+		{"x" + long, "y" + long, "xtenant-a: rack 12, por…", "ytenant-a: rack 12, por…"},
+		{long + "3 by night", "", "tenant-a: rack 12, port…", ""},
+		{long + "3" + long, long + "4" + long, "…G-10023tenant-a: rack …", "…G-10024tenant-a: rack …"},
+	} {
+		was, is := shortPair(c.was, c.is)
+		if diff := cmp.Diff([]string{c.want1, c.want2}, []string{was, is}); diff != "" {
+			t.Errorf("%q, %q: %s", c.was, c.is, diff)
+		}
+		if c.was != c.is && was == is {
+			t.Errorf("%q and %q look alike", c.was, c.is)
+		}
+	}
+}
+
 // leafSwitch is a leaf switch's configuration of 160 kB, and the same with one
 // leaf, one entry and one leaf-list changed.
 func leafSwitch(t testing.TB) (running, intended *tree.Tree) {

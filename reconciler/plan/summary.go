@@ -113,7 +113,8 @@ func (g group) items(comes, goes string, leaf func(c Change, was, is string) str
 	var out []string
 	for _, c := range g.changes {
 		was, is := shown(c)
-		out = append(out, pathText(c.Path)+" "+leaf(c, short(was, maxBriefValue), short(is, maxBriefValue)))
+		was, is = shortPair(was, is)
+		out = append(out, pathText(c.Path)+" "+leaf(c, was, is))
 	}
 	return out
 }
@@ -131,6 +132,21 @@ func listed(lead string, names []string, more string, max int) string {
 		}
 	}
 	return ""
+}
+
+// shortPair cuts two values down so that what differs in them can be seen: long ones
+// that begin alike are shown from shortly before they part.
+func shortPair(was, is string) (string, string) {
+	const lead = 6
+	a, b := []rune(was), []rune(is)
+	parts := 0
+	for parts < min(len(a), len(b)) && a[parts] == b[parts] {
+		parts++
+	}
+	if max(len(a), len(b)) > maxBriefValue && parts > maxBriefValue/2 {
+		was, is = "…"+string(a[parts-lead:]), "…"+string(b[parts-lead:])
+	}
+	return short(was, maxBriefValue), short(is, maxBriefValue)
 }
 
 func short(s string, max int) string {
