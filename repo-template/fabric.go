@@ -11,6 +11,11 @@ const MaxDevices = 20_000
 
 const siteSize = 50
 
+// networkPolicies is up to how many devices a fabric has the policies that look at
+// the whole network at once: of 1,000 devices they were still judged within the five
+// seconds that an evaluation has, of 3,000 those about links were not.
+const networkPolicies = 500
+
 // Fabric is a config repo of n devices, from 1 to MaxDevices: sites of at most 50,
 // each a fabric of spines and leaves of its own, with ports, VLANs and addresses
 // that differ from device to device. The same n gives the same files; no two
@@ -27,7 +32,7 @@ func Fabric(n int) (map[string][]byte, error) {
 		out[name] = []byte(b.String())
 	}
 	return out, fs.WalkDir(Files, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.HasPrefix(name, ".") {
+		if err != nil || d.IsDir() || !strings.HasPrefix(name, ".") && !g.policy(name) {
 			return err
 		}
 		out[name], err = fs.ReadFile(Files, name)
@@ -41,6 +46,12 @@ type generator struct {
 	device, links int
 	spines        bool
 	files         map[string]*strings.Builder
+}
+
+// policy tells whether a file of the template holds policies for the fabric. Those of
+// ports.cue look at one device each, however many there are.
+func (g *generator) policy(name string) bool {
+	return strings.HasPrefix(name, "policies/") && (g.n <= networkPolicies || name == "policies/ports.cue")
 }
 
 func btoi(b bool) int {
@@ -201,10 +212,15 @@ for: {selector: role=spine}
 spec: {}
 `)
 	}
+	omitted := ""
+	if g.n > networkPolicies {
+		omitted = fmt.Sprintf(" on each device; policies over\nthe whole network, which read all of it at once, are left out above %d devices", networkPolicies)
+	}
 	g.files["README.md"] = &strings.Builder{}
 	fmt.Fprintf(g.files["README.md"], `# A generated network of %d devices
 
 Sites of at most %d, each a fabric of spines and leaves. inventory/ has the devices and cables of each site, racks/ what is
-behind each leaf, fabric/ what holds for all. Check it with `+"`setpoint validate`"+`.
-`, g.n, siteSize)
+behind each leaf, fabric/ what holds for all, policies/ what must hold%s.
+Check it with `+"`setpoint validate`"+`.
+`, g.n, siteSize, omitted)
 }

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -28,6 +29,30 @@ func TestAFabricsAddressesNeverCollide(t *testing.T) {
 		}
 		if devices != n || len(seen) < 2*n {
 			t.Errorf("asked for %d devices: %d, with %d addresses", n, devices, len(seen))
+		}
+	}
+}
+
+// The template's policies are the fabric's too, but for those over a whole network
+// that is too large for them.
+func TestAFabricHasPolicies(t *testing.T) {
+	for n, want := range map[int][]string{
+		1:                   {"policies/addresses.cue", "policies/links.cue", "policies/ports.cue"},
+		networkPolicies:     {"policies/addresses.cue", "policies/links.cue", "policies/ports.cue"},
+		networkPolicies + 1: {"policies/ports.cue"},
+	} {
+		files, err := Fabric(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, name := range slices.Sorted(maps.Keys(files)) {
+			if strings.HasPrefix(name, "policies/") {
+				got = append(got, name)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%d devices: %q", n, got)
 		}
 	}
 }
