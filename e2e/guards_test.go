@@ -27,12 +27,12 @@ func TestACommitThatTakesTooMuchFromTheFleetWaitsForAPerson(t *testing.T) {
 	w := newWorld(t, 4)
 	w.start()
 	files := w.folder("devices")
-	files["network.yaml"] = vlans(2)
+	files["network.yaml"] = vlans(9)
 	files["drift.yaml"] = w.network("base", "alert")["drift.yaml"]
 	w.deployed(w.push(files))
 
 	w.held(w.push(map[string]string{"network.yaml": vlans(1)}), "held: 4 of 4 devices lose configuration; setpoint approve 2 --allow mass-delete")
-	w.untouched()
+	w.untouched(1)
 	out, code := w.setpoint("status")
 	if code != 1 || !strings.Contains(out, "mass-delete: 4 of 4 devices lose configuration: leaf01, leaf02, leaf03 and 1 more") ||
 		!strings.Contains(out, "look at the commit, then: setpoint approve 2 --allow mass-delete") {
@@ -40,30 +40,39 @@ func TestACommitThatTakesTooMuchFromTheFleetWaitsForAPerson(t *testing.T) {
 	}
 	w.git(w.clone(), "revert", "--no-edit", "HEAD")
 	w.deployed(w.push(nil))
-	w.untouched()
+	w.untouched(1)
 	if out, code := w.setpoint("approve", "2", "--allow", "mass-delete"); code != 2 || !strings.Contains(out, "nothing to approve: superseded by generation 3") {
 		t.Errorf("approving what was superseded exits with %d: %s", code, out)
 	}
+
+	// Once it is allowed no device asks again: what it loses is the commit's own doing.
+	sha := w.push(map[string]string{"network.yaml": vlans(1)})
+	w.held(sha, "held: 4 of 4 devices lose configuration; setpoint approve 4 --allow mass-delete")
+	if out, code := w.setpoint("approve", "4", "--allow", "mass-delete"); code != 0 {
+		t.Errorf("approve exits with %d: %s", code, out)
+	}
+	w.awaitStatus(sha, "setpoint/deploy", func(s notifytest.Status) bool { return s.State == "success" })
+	w.untouched(2)
 
 	gone := map[string]string{}
 	for _, name := range []string{"leaf02", "leaf03", "leaf04"} {
 		gone["devices/"+name+".yaml"] = ""
 	}
-	sha := w.push(gone)
-	w.held(sha, "held: 3 of 4 devices are gone from the repository; setpoint approve 4 --allow mass-release")
-	w.untouched()
+	sha = w.push(gone)
+	w.held(sha, "held: 3 of 4 devices are gone from the repository; setpoint approve 5 --allow mass-release")
+	w.untouched(2)
 	w.kill()
 	w.start()
 	w.awaitState(func(s state) bool { return s.Rollout.State == "held" && s.Devices["applied"] == 4 })
-	w.untouched()
+	w.untouched(2)
 
 	for _, wrong := range []struct {
 		args []string
 		says string
 	}{
-		{[]string{"4"}, "a guard forbids this plan: 3 of 4 devices are gone from the repository (mass-release)"},
-		{[]string{"4", "--allow", "mass-delete"}, `guard "mass-delete" does not hold it, but mass-release`},
-		{[]string{"4", "--allow", "mass-release", "--plan", "0123456789ab"}, "the plan has changed; look again"},
+		{[]string{"5"}, "a guard forbids this plan: guard mass-release: 3 of 4 devices are gone from the repository"},
+		{[]string{"5", "--allow", "mass-delete"}, `guard "mass-delete" does not hold it, but mass-release`},
+		{[]string{"5", "--allow", "mass-release", "--plan", "0123456789ab"}, "the plan has changed; look again"},
 		{[]string{"9", "--allow", "mass-release"}, "no such device, and no such generation is held"},
 		{[]string{"4444444", "--allow", "mass-release"}, "no such device, and no such generation is held"},
 	} {
@@ -74,8 +83,8 @@ func TestACommitThatTakesTooMuchFromTheFleetWaitsForAPerson(t *testing.T) {
 	if out, code := w.setpoint("approve", sha[:9], "--dry-run"); code != 0 || !strings.Contains(out, "leaf04") {
 		t.Errorf("approve --dry-run exits with %d: %s", code, out)
 	}
-	w.untouched()
-	if out, code := w.setpoint("approve", "4", "--allow", "mass-release"); code != 0 || !strings.Contains(out, "generation 4: approved plan") || !strings.Contains(out, "mass-release allowed, as ") || !strings.Contains(out, fmt.Sprintf("uid %d", os.Getuid())) {
+	w.untouched(2)
+	if out, code := w.setpoint("approve", "5", "--allow", "mass-release"); code != 0 || !strings.Contains(out, "generation 5: approved plan") || !strings.Contains(out, "mass-release allowed, as ") || !strings.Contains(out, fmt.Sprintf("uid %d", os.Getuid())) {
 		t.Errorf("approve exits with %d: %s", code, out)
 	}
 	w.awaitStatus(sha, "setpoint/deploy", func(s notifytest.Status) bool { return s.State == "success" })
@@ -92,12 +101,12 @@ func (w *world) held(sha, description string) {
 	}
 }
 
-// untouched holds every target to the one Set of the first deploy, and to being
-// assigned still.
-func (w *world) untouched() {
+// untouched holds every target to so many changing Sets in all, and to being assigned
+// and applied still.
+func (w *world) untouched(sets int) {
 	w.t.Helper()
 	for i, target := range w.fleet {
-		if n := target.ChangingSets(); n != 1 {
+		if n := target.ChangingSets(); n != sets {
 			w.t.Errorf("%s saw %d changing Sets", w.name(i), n)
 		}
 	}

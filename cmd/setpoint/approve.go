@@ -57,6 +57,8 @@ commit by its first 7 characters or more:
   setpoint approve 7 --dry-run             show what would be lost
   setpoint approve 7 --allow mass-delete   this generation, and none after it
 
+A device that runs what it was assigned before does not ask again for the same.
+
 It exits with 0 when all are approved, with 2 when not.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, names []string) error {
@@ -96,6 +98,9 @@ func approveAll(ctx context.Context, a *asking, names []string, how approval) er
 			next = "look at the commit, then: " + allowCommand(held)
 		case generationName.MatchString(name):
 			next = `"setpoint status" says what is held`
+		}
+		if err != nil && len(names) == 1 {
+			return hint(fmt.Errorf("%s: %w", name, err), "%s", next)
 		}
 		if err != nil {
 			bad++

@@ -20,7 +20,7 @@ func heldRollout() *models.Rollout {
 	}
 	lost := note("leaf01", "leaf02", "leaf03", "leaf04")
 	for i := range lost {
-		lost[i].Reason = "−2 +0 entries of /network-instances/network-instance/vlans/vlan"
+		lost[i].Reason = "−2 +0 entries of …/network-instance/vlans/vlan"
 	}
 	return &models.Rollout{
 		Generation: 7, Commit: "0123456789abcdef", Manifest: "m", State: models.RolloutHeld, Total: 88, Changed: 41,
@@ -105,10 +105,10 @@ func TestApproveShowsWhatAHeldGenerationWouldDo(t *testing.T) {
 	p.write(&b)
 	want := `generation 7: plan 1f2e3d4c5b6a of commit 0123456, held 5m ago
 mass-delete: 41 of 88 devices lose configuration
-  leaf01: −2 +0 entries of /network-instances/network-instance/vlans/vlan
-  leaf02: −2 +0 entries of /network-instances/network-instance/vlans/vlan
-  leaf03: −2 +0 entries of /network-instances/network-instance/vlans/vlan
-  leaf04: −2 +0 entries of /network-instances/network-instance/vlans/vlan
+  leaf01: −2 +0 entries of …/network-instance/vlans/vlan
+  leaf02: −2 +0 entries of …/network-instance/vlans/vlan
+  leaf03: −2 +0 entries of …/network-instance/vlans/vlan
+  leaf04: −2 +0 entries of …/network-instance/vlans/vlan
   and 37 more
 mass-release: 12 of 100 devices are gone from the repository
   spine01

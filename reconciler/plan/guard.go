@@ -99,41 +99,51 @@ func massDelete(p *Plan, running *tree.Tree) string {
 // another, an address moves to another interface or a port turns from access to
 // trunk. A value that changes is no loss, nor is a leaf-list that gets shorter.
 func Loss(p *Plan) string {
-	gone, come := map[string]int{}, map[string]int{}
+	type kind struct{ what, at string }
+	gone, come := map[kind]int{}, map[kind]int{}
 	last := ""
 	for _, c := range p.Changes {
-		what, at := "leaves of ", c.Path[:len(c.Path)-1]
+		what, at := "leaves", c.Path[:len(c.Path)-1]
 		if c.whole > 0 {
 			entry := c.Path[:c.whole].String()
 			if entry == last {
 				continue
 			}
-			last, what, at = entry, "entries of ", c.Path[:c.whole]
+			last, what, at = entry, "entries", c.Path[:c.whole]
 		}
-		switch {
+		switch k := (kind{what, bare(at).String()}); {
 		case c.New == nil:
-			gone[what+kind(at)]++
+			gone[k]++
 		case c.Old == nil:
-			come[what+kind(at)]++
+			come[k]++
 		}
 	}
 	worst, why := 0, ""
-	for what, n := range gone {
-		line := fmt.Sprintf("−%d +%d %s", n, come[what], what)
-		if net := n - come[what]; net > worst || net > 0 && net == worst && line < why {
+	for k, n := range gone {
+		line := fmt.Sprintf("−%d +%d %s of %s", n, come[k], k.what, tail(k.at))
+		if net := n - come[k]; net > worst || net > 0 && net == worst && line < why {
 			worst, why = net, line
 		}
 	}
 	return why
 }
 
-// kind is a path without the keys of its entries.
-func kind(p tree.Path) string {
-	bare := make(tree.Path, len(p))
+// bare is a path without the keys of its entries.
+func bare(p tree.Path) tree.Path {
+	out := make(tree.Path, len(p))
 	for i, e := range p {
-		bare[i].Name = e.Name
+		out[i].Name = e.Name
 	}
-	return bare.String()
+	return out
+}
+
+// tail is the last three steps of a path, which tell where in the schema it is.
+func tail(path string) string {
+	steps := strings.Split(path, "/")
+	if len(steps) <= 4 {
+		return path
+	}
+	return "…/" + strings.Join(steps[len(steps)-3:], "/")
 }
 
 // listOf is an entry's path without its own keys.

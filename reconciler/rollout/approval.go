@@ -116,7 +116,7 @@ func Permit(plan string, allow []string, r models.Rollout) (Approval, error) {
 	}
 	for _, g := range r.Hold.Guards {
 		if !slices.Contains(allow, g.Name) {
-			return Approval{}, fmt.Errorf("%w: %s (%s)", ErrGuarded, g.Reason, g.Name)
+			return Approval{}, fmt.Errorf("%w: guard %s: %s", ErrGuarded, g.Name, g.Reason)
 		}
 	}
 	return Approval{Generation: r.Generation, Hash: r.Manifest, Allow: r.Hold.Names()}, nil

@@ -256,6 +256,9 @@ func (d *Driver) assign(ctx context.Context, v *view, s snapshot, r models.Rende
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	moves, changed := assign(r, m, s.assignments)
+	if hold != nil {
+		extend(moves, s.assignments, s.statuses, hold.Names())
+	}
 	now := time.Now().UTC()
 	var w writes
 	d.supersede(v, s, &w, func(old models.Rollout) bool { return old.Generation < r.Generation }, r.Generation, now)

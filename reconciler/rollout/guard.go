@@ -19,12 +19,12 @@ import (
 
 // The guards of the fleet, by the names that a person allows them under. Each
 // forbids a generation that is more likely a slip than what somebody wants, such as
-// a folder that is missing from a commit. What single devices have guards against
-// is package plan's.
+// a folder that is missing from a commit. The guards of single devices are package
+// plan's, and have the same names where they mean the same.
 const (
-	GuardEmpty       = "empty"        // no device is left, or a device is left without configuration
-	GuardMassDelete  = "mass-delete"  // many devices lose configuration
-	GuardMassRelease = "mass-release" // many devices are gone from the inventory
+	GuardEmpty       = plan.GuardEmpty      // no device is left, or a device is left without configuration
+	GuardMassDelete  = plan.GuardMassDelete // many devices lose configuration
+	GuardMassRelease = "mass-release"       // many devices are gone from the inventory
 )
 
 // A guard counts devices, and fewer than massLeast are no mass: a lab of two, and
@@ -179,6 +179,25 @@ func (p Approval) permits(r models.Rollout) bool {
 	}
 	names := strings.Split(p.Allow, ",")
 	return !slices.ContainsFunc(r.Hold.Guards, func(g models.FleetGuard) bool { return !slices.Contains(names, g.Name) })
+}
+
+// extend lifts the guards that a person allowed for a generation from the plans of its
+// devices too: from those plans that are the generation's own difference and nothing
+// else, because the device runs what it was assigned before. Where it has drifted, or
+// it is not known what runs, the device's own guards look at its plan all the same;
+// so does the guard of the way to the device, which a generation has none of.
+func extend(moves, now assigned, statuses map[models.DeviceName]models.DeviceStatus, allow string) {
+	names := slices.DeleteFunc(strings.Split(allow, ","), func(g string) bool { return g != GuardEmpty && g != GuardMassDelete })
+	if len(names) == 0 {
+		return
+	}
+	for name, a := range moves {
+		old, s := now[name], statuses[name]
+		if a.Phase == models.PhaseApply && a.Hash != old.Hash && s.State == models.DeviceApplied && speaks(s, old) {
+			a.Allow, a.From = strings.Join(names, ","), s.Running
+			moves[name] = a
+		}
+	}
 }
 
 // spent are the generations whose permit has done its work, or can do none any more.

@@ -259,8 +259,8 @@ func TestAPermitFitsOneHeldRolloutOnly(t *testing.T) {
 	}{
 		{"both guards", r, HoldID(r), both, nil, ""},
 		{"in another order", r, HoldID(r), []string{GuardMassRelease, GuardMassDelete}, nil, ""},
-		{"no guard named", r, HoldID(r), nil, ErrGuarded, "41 of 100 devices lose configuration (mass-delete)"},
-		{"one of two", r, HoldID(r), both[:1], ErrGuarded, "12 of 100 devices are gone from the repository (mass-release)"},
+		{"no guard named", r, HoldID(r), nil, ErrGuarded, "guard mass-delete: 41 of 100 devices lose configuration"},
+		{"one of two", r, HoldID(r), both[:1], ErrGuarded, "guard mass-release: 12 of 100 devices are gone from the repository"},
 		{"a wrong name", r, HoldID(r), []string{"mass-delet"}, ErrNothingToApprove, `guard "mass-delet" does not hold it, but mass-delete and mass-release`},
 		{"another commit", with(func(o *models.Rollout) { o.Commit = "c8" }), HoldID(r), both, ErrPlanChanged, ""},
 		{"another manifest", with(func(o *models.Rollout) { o.Manifest = "m8" }), HoldID(r), both, ErrPlanChanged, ""},
@@ -301,6 +301,39 @@ func TestOnlyAFittingPermitLetsARolloutBegin(t *testing.T) {
 			got, _, ok := allowed(map[models.Generation]models.Rollout{7: r}, map[models.Generation]Approval{7: p})
 			if ok != tt.want || ok && got.Generation != 7 {
 				t.Errorf("allowed %v", ok)
+			}
+		})
+	}
+}
+
+func TestAllowingAGenerationAllowsItsOwnDifferenceOnEachDevice(t *testing.T) {
+	old := models.Assignment{Generation: 1, Hash: "A", Phase: settled}
+	applied := models.DeviceStatus{Generation: 1, Intended: "A", State: models.DeviceApplied, Running: "R"}
+	for _, tt := range []struct {
+		name   string
+		allow  string
+		change func(a *models.Assignment, s *models.DeviceStatus)
+		want   string
+	}{
+		{"it runs what it was assigned", "mass-delete", nil, "mass-delete from R"},
+		{"only what a plan can be held by", "empty,mass-delete,mass-release", nil, "empty,mass-delete from R"},
+		{"nothing of that kind", "mass-release", nil, " from "},
+		{"it has drifted", "mass-delete", func(_ *models.Assignment, s *models.DeviceStatus) { s.State = models.DeviceDrifted }, " from "},
+		{"it is out of reach", "mass-delete", func(_ *models.Assignment, s *models.DeviceStatus) { s.State = models.DeviceUnreachable }, " from "},
+		{"its status is of another generation", "mass-delete", func(_ *models.Assignment, s *models.DeviceStatus) { s.Generation = 0 }, " from "},
+		{"its status is of another config", "mass-delete", func(_ *models.Assignment, s *models.DeviceStatus) { s.Intended = "Z" }, " from "},
+		{"its config stays", "mass-delete", func(a *models.Assignment, _ *models.DeviceStatus) { a.Hash, a.Phase = "A", settled }, " from "},
+		{"it awaits approval", "mass-delete", func(a *models.Assignment, _ *models.DeviceStatus) { a.Phase = hold }, " from "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a, s := models.Assignment{Generation: 2, Hash: "B", Phase: apply}, applied
+			if tt.change != nil {
+				tt.change(&a, &s)
+			}
+			moves := assigned{"leaf01": a}
+			extend(moves, assigned{"leaf01": old}, map[models.DeviceName]models.DeviceStatus{"leaf01": s}, tt.allow)
+			if got := moves["leaf01"].Allow + " from " + string(moves["leaf01"].From); got != tt.want {
+				t.Errorf("allows %q, want %q", got, tt.want)
 			}
 		})
 	}
@@ -416,6 +449,9 @@ func TestDriverHoldsAGenerationUntilItIsAllowed(t *testing.T) {
 			stop := h.start()
 			full := h.servers(3)
 			h.deploy(1, on(4, full)...)
+			for i := range 4 {
+				put(h, h.Devices, string(device(i)), models.DeviceStatus{Generation: 1, Applied: 1, Intended: full, State: models.DeviceApplied, Running: "R"})
+			}
 			next, guard := change(h)
 			h.rendered(2, next...)
 			r := h.rollout(2, models.RolloutHeld)
@@ -435,7 +471,10 @@ func TestDriverHoldsAGenerationUntilItIsAllowed(t *testing.T) {
 				t.Errorf("rollout %+v, hold %+v", r, r.Hold)
 			}
 			for _, d := range next {
-				await(h, h.Assignments, string(d.Device.Name), func(a models.Assignment) bool { return a.Generation == 2 && a.Hash == d.Config })
+				a := await(h, h.Assignments, string(d.Device.Name), func(a models.Assignment) bool { return a.Generation == 2 && a.Hash == d.Config })
+				if lifted := a.Allow != "" && a.From == "R"; lifted != (d.Config != full) {
+					t.Errorf("%s may go against %q from %q", d.Device.Name, a.Allow, a.From)
+				}
 				h.status(d.Device.Name, 2, d.Config, models.DeviceApplied, "")
 			}
 			for i := len(next); i < 4; i++ {
