@@ -38,6 +38,13 @@ func (d found) equal() bool { return d.plan == nil || d.plan.Empty() }
 func (d found) brief() string { return plan.Brief(d.plan, briefLength) }
 func (d found) lacks() string { return plan.Found(d.plan, briefLength) }
 
+// left is what a device said when it refused, which need not name a path, and what
+// is not as it should be since.
+func (d found) left(words string) string {
+	lacks := plan.Found(d.plan, briefLength/2)
+	return oneLine(words, reasonLength-len("; ")-len(lacks)) + "; " + lacks
+}
+
 // compare finds out how a running tree differs.
 func (f *fleet) compare(ctx context.Context, m *member, running *tree.Tree) (found, error) {
 	d := found{tree: running, running: running.Hash(), at: time.Now().UTC()}
@@ -264,9 +271,9 @@ func (f *fleet) apply(ctx context.Context, m *member, d found) next {
 		f.Log.InfoContext(ctx, "applied", "device", m.name, "generation", m.taken.Generation, "commit", m.taken.Commit, "changes", len(d.plan.Changes))
 		return f.settle(ctx, m, "superseded by a commit", after)
 	case err != nil && readErr != nil:
-		return f.stand(ctx, m, d, models.DeviceHeld, "refused: "+err.Error())
+		return f.stand(ctx, m, d, models.DeviceHeld, d.left("refused: "+err.Error()))
 	case err != nil:
-		return f.stand(ctx, m, after, models.DeviceHeld, refusal(err, d.running, after.running))
+		return f.stand(ctx, m, after, models.DeviceHeld, after.left(refusal(err, d.running, after.running)))
 	case readErr != nil:
 		return f.miss(ctx, m, fmt.Errorf("read back: %w", readErr))
 	}

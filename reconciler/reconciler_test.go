@@ -76,7 +76,7 @@ func TestARefusedConfigIsHeldUntilItChanges(t *testing.T) {
 		l.want("a", models.DeviceHeld, 1, 1)
 		l.wait(time.Hour)
 		s := l.want("a", models.DeviceHeld, 1, 1)
-		if s.Reason != "refused: "+errRefused.Error() || s.Diff == "" {
+		if s.Reason != "refused: "+errRefused.Error()+"; /system/config/hostname (found old, expected bad)" || s.Diff == "" {
 			t.Errorf("status %+v", s)
 		}
 		l.assign(2, models.PhaseApply, host("bad"), "a")
@@ -109,7 +109,7 @@ func TestAHeldDeviceStaysHeldWhileItIsDown(t *testing.T) {
 		}
 		g.do(func(g *gear) { g.dialErr, g.readErr = nil, nil })
 		l.wait(2 * time.Minute)
-		if s := l.want("a", models.DeviceHeld, 1, 1); s.Reason != "refused: "+errRefused.Error() {
+		if s := l.want("a", models.DeviceHeld, 1, 1); s.Reason != "refused: "+errRefused.Error()+"; /system/config/hostname (found old, expected bad)" {
 			t.Errorf("reason %q", s.Reason)
 		}
 		g.change(t, host("bad")) // by hand

@@ -178,7 +178,7 @@ func (l *lab) cut(g *gear) {
 func unsaid(what string, to models.DeviceState, reason string) []string {
 	var words []string
 	switch {
-	case to == models.DeviceDrifted, what == "it takes the Set and shows something else":
+	case to == models.DeviceDrifted, what == "it takes the Set and shows something else", what == "it refuses the Set":
 		words = []string{"/system/config/hostname (found ", ", expected new"}
 	case to == models.DeviceObserved:
 		words = []string{"/system/config/hostname"}
