@@ -11,13 +11,10 @@ import (
 
 // Explained is one leaf of a device and all that documents say of it.
 type Explained struct {
-	Path string `json:"path"`
-	Says []Say  `json:"says"` // the one that stands first, then those it overrides
-}
-
-// Overridden tells whether documents say different things of the leaf.
-func (e Explained) Overridden() bool {
-	return slices.ContainsFunc(e.Says, func(s Say) bool { return s.Value != e.Says[0].Value })
+	Path       string `json:"path"`
+	Secret     bool   `json:"secret,omitempty"` // no value is shown
+	Says       []Say  `json:"says"`             // the one that stands first, then those it overrides
+	Overridden bool   `json:"-"`                // documents say different things of the leaf
 }
 
 // Say is what one document says of a leaf. Priority is the level it stands at: a
@@ -28,7 +25,7 @@ type Say struct {
 	Line     int    `json:"line"`
 	Column   int    `json:"column"`
 	Priority int    `json:"priority"`
-	Value    string `json:"value"` // a secret's is not shown
+	Value    string `json:"value,omitempty"` // as people write it; "" of a secret
 }
 
 // Explain gives every leaf of some devices with what each document says of it, in
@@ -68,16 +65,21 @@ func (r *Result) mistakes() []models.Mistake {
 }
 
 func (r *rendering) explain(merged *tree.Tree) []Explained {
-	var out []Explained
-	merged.Leaves(func(p tree.Path, _ *tree.Value) bool {
-		e := Explained{Path: p.String()}
+	out := []Explained{}
+	merged.Leaves(func(p tree.Path, stands *tree.Value) bool {
+		e := Explained{Path: p.String(), Secret: stands.Schema.Secret}
 		for _, b := range slices.Backward(r.layers) {
 			v := b.tree.Lookup(p)
 			if v == nil {
 				continue
 			}
 			at := b.locate(p, "")
-			e.Says = append(e.Says, Say{Document: b.title, File: at.file, Line: at.line, Column: at.column, Priority: b.level, Value: shown(v)})
+			say := Say{Document: b.title, File: at.file, Line: at.line, Column: at.column, Priority: b.level}
+			if !e.Secret {
+				say.Value = v.Text()
+			}
+			e.Overridden = e.Overridden || !v.SameAs(stands)
+			e.Says = append(e.Says, say)
 		}
 		out = append(out, e)
 		return true

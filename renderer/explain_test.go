@@ -1,6 +1,7 @@
 package renderer
 
 import (
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -97,7 +98,7 @@ spec: {ports: [Ethernet1], vlan: 10, mtu: 9000}
 	}
 	got := make(map[string][]Say)
 	for _, e := range all["leaf01"] {
-		if e.Overridden() {
+		if e.Overridden {
 			got[e.Path] = e.Says
 		}
 	}
@@ -105,6 +106,45 @@ spec: {ports: [Ethernet1], vlan: 10, mtu: 9000}
 	want := map[string][]Say{
 		port + "description": {{"Device leaf01", "all.yaml", 8, 81, 1001, "own"}, {"Group high", "all.yaml", 20, 100, 20, "high"}, {"Group low", "all.yaml", 14, 99, 1, "low"}},
 		port + "mtu":         {{"AccessPorts desks", "all.yaml", 26, 1, 1000, "9000"}, {"Group high", "all.yaml", 20, 111, 20, "1500"}, {"Group low", "all.yaml", 14, 109, 1, "1500"}},
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("want (-) got (+):\n%s", d)
+	}
+}
+
+// Values that differ behind a screen's width differ, and so do secrets, which are
+// shown to nobody.
+func TestExplainTellsLongValuesAndSecretsApart(t *testing.T) {
+	long := strings.Repeat("x", 100)
+	repo := fstest.MapFS{"all.yaml": {Data: []byte(`apiVersion: setpoint/v1
+kind: Device
+metadata: {name: leaf01}
+spec:
+  address: 192.0.2.11
+  credentials: lab
+  manage: [/system]
+  openconfig: {system: {config: {login-banner: ` + long + `1}, aaa: {authentication: {users: {user: [{username: ops, config: {role: SYSTEM_ROLE_ADMIN, password: "secret://vault/a"}}]}}}}}
+---
+apiVersion: setpoint/v1
+kind: Group
+metadata: {name: low}
+for: {selector: "*"}
+spec:
+  openconfig: {system: {config: {login-banner: ` + long + `2}, aaa: {authentication: {users: {user: [{username: ops, config: {role: SYSTEM_ROLE_ADMIN, password: "secret://vault/b"}}]}}}}}
+`)}}
+	all, mistakes, err := new(Renderer).Explain(t.Context(), repo, "leaf01")
+	if err != nil || len(mistakes) > 0 {
+		t.Fatal(err, mistakes)
+	}
+	got := make(map[string]string)
+	for _, e := range all["leaf01"] {
+		if e.Overridden {
+			got[e.Path] = e.Says[0].Value + " " + e.Says[1].Value
+		}
+	}
+	want := map[string]string{
+		"/system/config/login-banner":                                         long + "1 " + long + "2",
+		"/system/aaa/authentication/users/user[username=ops]/config/password": " ",
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("want (-) got (+):\n%s", d)

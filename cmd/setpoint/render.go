@@ -20,7 +20,7 @@ import (
 )
 
 func newRender() *cobra.Command {
-	var rev, selector, out string
+	var rev, selector, out, output string
 	var explain bool
 	c := &cobra.Command{
 		Use:   "render [DIR] [DEVICE...]",
@@ -29,11 +29,18 @@ func newRender() *cobra.Command {
 FOLDER/<device>.json. The folder is made if need be; other files in it stay.
 
 With --explain it prints what was overridden by what instead: each leaf that
-documents set to different values, the value that stands first.
+documents set to different values, the value that stands first. With -o json that
+is an object of the devices, for programs.
 
 It exits with 0 when it rendered, also with warnings of policies, which go to
 stderr, 1 with mistakes, 2 when it could not run.`,
 		RunE: func(c *cobra.Command, args []string) error {
+			switch {
+			case output != "text" && output != "json":
+				return fmt.Errorf("-o %s: text or json", output)
+			case !explain && output == "text" && c.Flags().Changed("output"):
+				return errors.New("-o text: a config is printed as JSON; text is a form of --explain")
+			}
 			dir, names := splitDir(args)
 			tree, err := treeOf(dir, rev)
 			if err != nil {
@@ -56,7 +63,7 @@ stderr, 1 with mistakes, 2 when it could not run.`,
 				return err
 			}
 			if explain {
-				return writeExplained(c, r, tree, devices)
+				return writeExplained(c, r, tree, devices, output)
 			}
 			if out != "" {
 				return writeFolder(out, devices)
@@ -68,12 +75,13 @@ stderr, 1 with mistakes, 2 when it could not run.`,
 	c.Flags().StringVarP(&selector, "selector", "l", "", "only devices with these labels: role=leaf,site in (lon1,lon2)")
 	c.Flags().StringVar(&out, "out", "", "write FOLDER/<device>.json instead of printing")
 	c.Flags().BoolVar(&explain, "explain", false, "print what was overridden by what instead")
+	c.Flags().StringVarP(&output, "output", "o", "text", "with --explain: text or json")
 	c.MarkFlagsMutuallyExclusive("explain", "out")
 	return c
 }
 
 // writeExplained prints each device's leaves that documents don't agree on.
-func writeExplained(c *cobra.Command, r *renderer.Renderer, tree fs.FS, devices []renderer.Device) error {
+func writeExplained(c *cobra.Command, r *renderer.Renderer, tree fs.FS, devices []renderer.Device, output string) error {
 	var names []models.DeviceName
 	for _, d := range devices {
 		names = append(names, d.Name)
@@ -82,10 +90,16 @@ func writeExplained(c *cobra.Command, r *renderer.Renderer, tree fs.FS, devices 
 	if err != nil {
 		return err
 	}
+	for name, leaves := range all {
+		all[name] = slices.DeleteFunc(leaves, func(e renderer.Explained) bool { return !e.Overridden })
+	}
 	w := c.OutOrStdout()
+	if output == "json" {
+		return printJSON(w, all)
+	}
 	t := newTerm(w)
 	for _, name := range names {
-		leaves := slices.DeleteFunc(all[name], func(e renderer.Explained) bool { return !e.Overridden() })
+		leaves := all[name]
 		if len(leaves) == 0 {
 			fmt.Fprintf(w, "%s: no document overrides another\n", name)
 			continue
@@ -95,7 +109,7 @@ func writeExplained(c *cobra.Command, r *renderer.Renderer, tree fs.FS, devices 
 			fmt.Fprintf(w, "  %s\n", t.bold(e.Path))
 			rows := make([][]string, 0, len(e.Says))
 			for _, s := range e.Says {
-				rows = append(rows, []string{"    " + s.Value, said(s), fmt.Sprintf("%s:%d:%d", s.File, s.Line, s.Column)})
+				rows = append(rows, []string{"    " + valueOf(e, s), said(s), fmt.Sprintf("%s:%d:%d", s.File, s.Line, s.Column)})
 			}
 			if err := columns(w, rows, func(row, _ int, cell string) string {
 				if row > 0 {
@@ -108,6 +122,18 @@ func writeExplained(c *cobra.Command, r *renderer.Renderer, tree fs.FS, devices 
 		}
 	}
 	return nil
+}
+
+// valueOf is what one document says of a leaf, as far as a line shows it.
+func valueOf(e renderer.Explained, s renderer.Say) string {
+	const most = 64
+	if e.Secret {
+		return "(secret)"
+	}
+	if r := []rune(s.Value); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return s.Value
 }
 
 // said is who says it, and at which level.
