@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/setpoint-net/setpoint/models"
@@ -18,15 +19,14 @@ const (
 	reasonLength = 400 // bytes of a status' reason
 	briefLength  = 240 // of it, the paths of a plan
 
-	turnAfter    = 250 * time.Millisecond // a device whose turn to be put back it is not is looked at again after this
-	confirmAfter = 100 * time.Millisecond // a difference is read again after this, and counts if it stands
-	restlessMax  = 20                     // reads in a row that differ and don't agree, until they count all the same
+	turnAfter   = 250 * time.Millisecond // a device whose turn to be put back it is not is looked at again after this
+	restlessMax = 20                     // reads in a row that differ and don't agree, until they count all the same
 )
 
-// found is a running tree and how it differs from the intended config.
+// found is what runs and how it differs from the intended config.
 type found struct {
-	tree    *tree.Tree
-	running models.Hash  // of tree
+	tree    *tree.Tree   // the containers that were not known to be as intended
+	running models.Hash  // of all that is managed
 	plan    *plan.Plan   // nil: it does not differ, as is known from before
 	guards  []plan.Guard // that forbid the plan, those lifted for it aside
 	at      time.Time
@@ -45,40 +45,69 @@ func (d found) left(words string) string {
 	return oneLine(words, reasonLength-len("; ")-len(lacks)) + "; " + lacks
 }
 
-// compare finds out how a running tree differs.
-func (f *fleet) compare(ctx context.Context, m *member, running *tree.Tree) (found, error) {
-	d := found{tree: running, running: running.Hash(), at: time.Now().UTC()}
-	if d.running == m.equal {
-		return d, nil
-	}
-	all, err := f.intended(ctx, m)
+// compare finds out how what was read differs. Where not all was read, the rest is
+// as intended.
+func (f *fleet) compare(ctx context.Context, m *member, parts []tree.Part) (found, error) {
+	d := found{at: time.Now().UTC()}
+	heldTo := sync.OnceValues(func() (*tree.Tree, error) {
+		all, err := f.intended(ctx, m)
+		if err != nil {
+			return nil, err
+		}
+		return m.heldTo(all), nil
+	})
+	others, err := m.seen.recognize(parts, d.at, heldTo, m.taken.Hash)
 	if err != nil {
 		return d, err
 	}
-	intended := m.heldTo(all)
-	r := f.reckoner(m)
-	if d.plan, err = r.plan(running, intended); err != nil {
+	if len(others) == 0 {
+		m.seen.held, m.flux = m.taken.Hash, nil
+		d.running = m.seen.hash()
+		return d, nil
+	}
+	if d.tree, err = f.view(m, others, d.at); err != nil {
 		return d, err
 	}
-	if again, err := f.writeOnly(ctx, m, d.plan); err != nil {
+	d.running = m.seen.hash()
+	intended, err := heldTo()
+	if err != nil {
 		return d, err
-	} else if again {
-		if d.plan, err = r.plan(running, intended); err != nil {
-			return d, err
-		}
 	}
-	m.status.Coverage = m.coverage(count(running), count(all), count(intended))
+	meant := intended.Only(rootsOf(others))
+	if d.plan, err = f.planned(ctx, m, d.tree, meant); err != nil {
+		return d, err
+	}
+	m.seen.compared(others, meant, d.plan, m.taken.Hash)
+	if err := f.count(ctx, m, intended); err != nil {
+		return d, err
+	}
 	if d.equal() {
-		m.equal, m.flux = d.running, nil
+		m.flux = nil
 		return d, nil
 	}
 	host, _, _ := net.SplitHostPort(m.entry.Address)
-	for _, g := range plan.Guards(d.plan, running, intended, host) {
+	managed, keys, _ := m.seen.leaves()
+	for _, g := range plan.Guards(d.plan, d.tree, intended, managed-keys, host) {
 		if m.taken.From != d.running || !slices.Contains(strings.Split(m.taken.Allow, ","), g.Name) {
 			d.guards = append(d.guards, g)
 		}
 	}
 	return d, nil
+}
+
+// planned is what is left to do, once secrets that turn out to be write-only are
+// not held against the device.
+func (f *fleet) planned(ctx context.Context, m *member, running, intended *tree.Tree) (*plan.Plan, error) {
+	r := f.reckoner(m)
+	p, err := r.plan(running, intended)
+	if err != nil {
+		return nil, err
+	}
+	again, err := f.writeOnly(ctx, m, p)
+	if err != nil || !again {
+		return p, err
+	}
+	return r.plan(running, intended)
 }
 
 // heldTo is the part of the intended config that the device is held to.
@@ -115,27 +144,26 @@ func (f *fleet) writeOnly(ctx context.Context, m *member, p *plan.Plan) (bool, e
 	return true, nil
 }
 
-// coverage says how much of the device is held to its intended config.
-func (m *member) coverage(managed, intended, heldTo int) models.Coverage {
-	c := models.Coverage{Managed: managed, Intended: intended, Unenforced: intended - heldTo, WriteOnly: m.ledger.writeOnly(), Unowned: len(m.ledger.Unowned)}
-	lacking := len(m.entry.Unenforced) // its platform has no such leaf: not even in intended
-	c.Intended, c.Unenforced = c.Intended+lacking, c.Unenforced+lacking
-	if m.session != nil {
-		c.Read = m.session.Leaves()
+// count says how much of the device is held to its intended config.
+func (f *fleet) count(ctx context.Context, m *member, heldTo *tree.Tree) error {
+	all, err := f.intended(ctx, m)
+	if err != nil {
+		return err
 	}
-	return c
-}
-
-// count is the number of leaves of a tree.
-func count(t *tree.Tree) int {
-	n := 0
-	t.Leaves(func(tree.Path, *tree.Value) bool { n++; return true })
-	return n
+	managed, _, read := m.seen.leaves()
+	intended, _ := all.Root().Size()
+	held, _ := heldTo.Root().Size()
+	lacking := len(m.entry.Unenforced) // its platform has no such leaf: not even in all
+	m.status.Coverage = models.Coverage{
+		Read: read, Managed: managed, Intended: intended + lacking, Unenforced: intended - held + lacking,
+		WriteOnly: m.ledger.writeOnly(), Unowned: len(m.ledger.Unowned),
+	}
+	return nil
 }
 
 // judge decides about what was read, and acts.
-func (f *fleet) judge(ctx context.Context, m *member, running *tree.Tree) next {
-	d, err := f.compare(ctx, m, running)
+func (f *fleet) judge(ctx context.Context, m *member, parts []tree.Part) next {
+	d, err := f.compare(ctx, m, parts)
 	if err != nil {
 		return f.miss(ctx, m, err)
 	}
@@ -156,7 +184,7 @@ func (f *fleet) judge(ctx context.Context, m *member, running *tree.Tree) next {
 	case confirm:
 		m.suspect = d.running
 		m.restless++
-		return next{after: confirmAfter}
+		return next{after: max(debounce-time.Since(m.read), time.Millisecond)}
 	case heal:
 		return f.heal(ctx, m, d)
 	}
@@ -181,7 +209,7 @@ func (f *fleet) observed(ctx context.Context, m *member, d found) next {
 
 // saw notes that the device was read.
 func (m *member) saw(d found) {
-	m.status.Running, m.status.ReadAt = d.running, d.at
+	m.status.Running, m.status.ReadAt = d.running, m.seen.at()
 	if m.session != nil {
 		m.status.Rungs = m.session.Rungs()
 	}
@@ -199,7 +227,7 @@ func (m *member) facts(d found) facts {
 	}
 	return facts{
 		equal:   d.equal(),
-		agrees:  m.suspect == d.running || m.restless >= restlessMax,
+		agrees:  m.suspect == d.running && !m.stirred || m.restless >= restlessMax,
 		enforce: m.entry.Drift.Mode == models.DriftEnforce,
 		overdue: d.at.Sub(opened) >= m.entry.Drift.After,
 		stopped: m.ledger.Stopped.Reason != "" && (m.ledger.Stopped.At == "" || m.ledger.Stopped.At == d.running),
@@ -337,7 +365,7 @@ func (f *fleet) drifted(ctx context.Context, m *member, d found) next {
 	n := f.stand(ctx, m, d, models.DeviceDrifted, reason)
 	if enforced && !facts.stopped && !facts.suspended && !facts.resting {
 		left := time.Until(m.episode.Value.Opened.Add(m.entry.Drift.After))
-		n.after = min(n.after, max(left, confirmAfter))
+		n.after = min(n.after, max(left, debounce))
 	}
 	return n
 }
@@ -399,27 +427,30 @@ func refusal(err error, before, after models.Hash) string {
 // readBack reads and compares after a Set. Some devices show it a little later, so
 // a difference after one that was accepted is looked at three times. What the
 // device shows of secrets then is their fingerprint, and what came along with the
-// Set is its own.
+// Set is its own. All of it is read: a Set may do more than it was asked for.
 func (f *fleet) readBack(ctx context.Context, m *member, before *tree.Tree, accepted bool) (found, error) {
 	pauses := []time.Duration{0, 200 * time.Millisecond, 800 * time.Millisecond}
 	if !accepted {
 		pauses = pauses[:1]
 	}
-	var d found
+	var (
+		d     found
+		parts []tree.Part
+	)
 	for _, pause := range pauses {
 		if !sleep(ctx, pause) {
 			return d, ctx.Err()
 		}
-		running, err := f.read(ctx, m)
-		if err != nil {
+		var err error
+		if parts, err = f.read(ctx, m, nil); err != nil {
 			return d, err
 		}
 		if accepted {
-			if err := f.learn(ctx, m, running); err != nil {
+			if err := f.learn(ctx, m, parts); err != nil {
 				return d, err
 			}
 		}
-		if d, err = f.compare(ctx, m, running); err != nil {
+		if d, err = f.compare(ctx, m, parts); err != nil {
 			return d, err
 		}
 		m.saw(d)
@@ -431,18 +462,35 @@ func (f *fleet) readBack(ctx context.Context, m *member, before *tree.Tree, acce
 		reason := listed(paths) + ": not asked for, and there since the Set; left alone as it is"
 		f.Log.InfoContext(ctx, "unowned", "device", m.name, "leaves", len(paths), "reason", reason)
 		f.publish(ctx, m, "unowned", m.taken.Generation, reason, time.Now().UTC())
-		return f.compare(ctx, m, d.tree)
+		return f.compare(ctx, m, parts)
 	}
 	return d, nil
 }
 
-func (f *fleet) learn(ctx context.Context, m *member, running *tree.Tree) error {
+// learn takes what the device shows just after a Set. Of a container that looks as
+// it did when it was as intended there is nothing to learn.
+func (f *fleet) learn(ctx context.Context, m *member, parts []tree.Part) error {
+	m.flux = nil
+	parts = m.seen.unfamiliar(parts)
+	if len(parts) == 0 {
+		return nil
+	}
+	running, err := f.view(m, parts, time.Now().UTC())
+	if err != nil {
+		return err
+	}
 	intended, err := f.intended(ctx, m)
 	if err != nil {
 		return err
 	}
-	m.flux = nil
+	before := m.ledger.clone()
 	r := f.reckoner(m)
-	r.forgetUnowned(running)
-	return r.learn(running, m.heldTo(intended))
+	r.forgetUnowned(running, rootsOf(parts))
+	if err := r.learn(running, m.heldTo(intended), rootsOf(parts)); err != nil {
+		return err
+	}
+	if !before.equal(m.ledger) {
+		m.seen.forget()
+	}
+	return nil
 }

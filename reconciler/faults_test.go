@@ -192,8 +192,8 @@ var mutants = []mutation{
 	},
 	{
 		name: "misses no entry", fault: "renames an object", file: actGo,
-		from: "	if d.plan, err = r.plan(running, intended); err != nil {\n		return d, err\n	}\n	if again,",
-		to:   "	if d.plan, err = r.plan(running, intended); err != nil {\n		return d, err\n	}\n	if mutant(\"misses no entry\") && d.plan.Removed() == 0 {\n		d.plan = &plan.Plan{}\n	}\n	if again,",
+		from: "	again, err := f.writeOnly(ctx, m, p)\n",
+		to:   "	if mutant(\"misses no entry\") && p.Removed() == 0 {\n		p = &plan.Plan{}\n	}\n	again, err := f.writeOnly(ctx, m, p)\n",
 	},
 	{
 		name: "compares addresses as text", fault: "writes values in other forms", file: "../models/tree/scalar.go",
@@ -213,8 +213,8 @@ var mutants = []mutation{
 	},
 	{
 		name: "takes a failed read for an empty device", fault: "hangs in a Get", file: "device/reader.go",
-		from: "		if err == nil {\n			err = doc.add(a.notifications, root)\n		}\n",
-		to:   "		if mutant(\"takes a failed read for an empty device\") {\n			err = nil\n		}\n		if err == nil {\n			err = doc.add(a.notifications, root)\n		}\n",
+		from: "		if err == nil && a.rung == once {\n",
+		to:   "		if mutant(\"takes a failed read for an empty device\") {\n			err = nil\n		}\n		if err == nil && a.rung == once {\n",
 	},
 	{
 		name: "takes a part for the whole", fault: "reads in part", file: "device/reader.go",
@@ -229,8 +229,8 @@ var mutants = []mutation{
 	{name: "knows Get CONFIG alone", fault: "has Get ALL alone"},
 	{
 		name: "goes by the device's clock", fault: "has a wrong clock", file: "device/stream.go",
-		from: "		if s.concerns(r.GetUpdate()) {\n",
-		to:   "		if mutant(\"goes by the device's clock\") && r.GetUpdate().GetTimestamp() < 946684800000000000 {\n			continue\n		}\n		if mutant(\"drops what it can't read\") && len(r.GetUpdate().GetUpdate()) > 0 {\n			if v := r.GetUpdate().GetUpdate()[0].GetVal().GetJsonIetfVal(); len(v) > 0 && v[0] == '{' && v[len(v)-1] != '}' {\n				continue\n			}\n		}\n		if s.concerns(r.GetUpdate()) {\n",
+		from: "		if root, ok := s.concerns(r.GetUpdate()); ok {\n",
+		to:   "		if mutant(\"goes by the device's clock\") && r.GetUpdate().GetTimestamp() < 946684800000000000 {\n			continue\n		}\n		if mutant(\"drops what it can't read\") && len(r.GetUpdate().GetUpdate()) > 0 {\n			if v := r.GetUpdate().GetUpdate()[0].GetVal().GetJsonIetfVal(); len(v) > 0 && v[0] == '{' && v[len(v)-1] != '}' {\n				continue\n			}\n		}\n		if root, ok := s.concerns(r.GetUpdate()); ok {\n",
 	},
 	{name: "drops what it can't read", fault: "streams bad values"},
 	{

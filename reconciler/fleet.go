@@ -21,6 +21,7 @@ import (
 const (
 	manifestsKept = 4  // decoded: the newest, and those of devices left behind
 	configsKept   = 32 // parsed: enough for the devices that are looked at twice in a row
+	partsKept     = 32 // parsed: of devices that differ, between two reads
 
 	busDeadline = 30 * time.Second // each call to the bus
 )
@@ -31,6 +32,7 @@ type fleet struct {
 	queue     *queue
 	manifests *cache[models.Hash, map[models.DeviceName]models.Device]
 	configs   *cache[models.Hash, *tree.Tree]
+	parsed    *cache[parsedKey, parsed]
 
 	healing healing
 
@@ -56,12 +58,15 @@ type member struct {
 	session *session
 
 	failures int
-	trouble  time.Time   // when a look failed after one that did not
-	restless int         // looks that wait for two reads to agree
-	owed     bool        // the store was full: a row is older than what is known
-	due      time.Time   // when it is read without being asked
-	suspect  models.Hash // the tree that differed at the last read
-	equal    models.Hash // a tree that is known to equal the intended config
+	trouble  time.Time // when a look failed after one that did not
+	restless int       // looks that wait for two reads to agree
+	owed     bool      // the store was full: a row is older than what is known
+	seen     picture
+	read     time.Time   // when the last read began
+	stirred  bool        // the device spoke of a change between the last read and the one before
+	complete bool        // seen is all that runs, but for what the session said that it changed
+	due      time.Time   // when all of it is read without being asked
+	suspect  models.Hash // what differed at the last read
 
 	ledger Ledger            // as it is now
 	kept   bus.Entry[Ledger] // as the table has it
@@ -89,6 +94,7 @@ func newFleet(r Reconciler) *fleet {
 		Reconciler: r,
 		manifests:  newCache[models.Hash, map[models.DeviceName]models.Device](manifestsKept),
 		configs:    newCache[models.Hash, *tree.Tree](configsKept),
+		parsed:     newCache[parsedKey, parsed](partsKept),
 		assigned:   map[models.DeviceName]models.Assignment{},
 		members:    map[models.DeviceName]*member{},
 		orders:     map[models.DeviceName]Order{},
@@ -195,7 +201,7 @@ func (f *fleet) member(name models.DeviceName) *member {
 	defer f.mu.Unlock()
 	m := f.members[name]
 	if m == nil {
-		m = &member{name: name}
+		m = &member{name: name, seen: newPicture()}
 		f.members[name] = m
 	}
 	return m
@@ -232,11 +238,11 @@ func (f *fleet) look(ctx context.Context, name models.DeviceName) next {
 		}
 		return m.until(next{after: time.Until(m.due)})
 	}
-	running, err := f.read(ctx, m)
+	parts, err := f.read(ctx, m, m.doubtful())
 	if err != nil {
 		return f.miss(ctx, m, err)
 	}
-	return m.until(f.judge(ctx, m, running))
+	return m.until(f.judge(ctx, m, parts))
 }
 
 // until brings a look forward to when an order ends by itself.
@@ -265,7 +271,7 @@ func (f *fleet) take(ctx context.Context, m *member, a models.Assignment) error 
 		m.ledger.Stopped = Stop{}
 	}
 	if a.Hash != m.taken.Hash {
-		m.suspect, m.equal, m.flux = "", "", nil
+		m.suspect, m.complete, m.flux = "", false, nil
 	}
 	m.taken = a
 	return nil
@@ -301,7 +307,7 @@ func (f *fleet) enter(ctx context.Context, m *member, manifest models.Hash) erro
 	}
 	f.hangUp(m)
 	m.entry, m.scope, m.how = entry, scope, how
-	m.failures, m.suspect, m.equal = 0, "", ""
+	m.failures, m.suspect, m.complete, m.seen = 0, "", false, newPicture()
 	return nil
 }
 
@@ -345,7 +351,7 @@ func (f *fleet) intended(ctx context.Context, m *member) (*tree.Tree, error) {
 // equal to this very config, and has not stirred since.
 func (m *member) settled() bool {
 	return !m.owed && m.status.State == models.DeviceApplied && m.status.Applied == m.taken.Generation &&
-		m.equal != "" && m.suspect == "" && m.session != nil && m.session.quiet() && time.Now().Before(m.due)
+		m.complete && m.suspect == "" && m.session != nil && m.session.quiet() && time.Now().Before(m.due)
 }
 
 // release forgets a device that has no assignment. Nothing is written to it.
@@ -381,6 +387,7 @@ func (f *fleet) miss(ctx context.Context, m *member, err error) next {
 		return next{}
 	}
 	m.failures++
+	m.complete = false
 	class := f.Classify(err)
 	if class == ClassUnreachable {
 		f.hangUp(m)
@@ -430,9 +437,7 @@ func (f *fleet) done(m *member, within time.Duration) next {
 	if m.owed {
 		within = min(within, ceiling)
 	}
-	resync := spread(f.Resync, rand.Float64())
-	m.due = time.Now().Add(resync)
-	return next{after: min(resync, within)}
+	return next{after: min(max(time.Until(m.due), time.Millisecond), within)}
 }
 
 // HeldTo are a device's managed paths without what is left alone: the paths that

@@ -58,6 +58,7 @@ type gear struct {
 	running  *tree.Tree
 	scope    *tree.Scope   // of the last session
 	stir     chan struct{} // closed at the next change
+	stirred  []string      // the top containers that changed since it was last told
 	deaf     bool          // changes are not streamed
 	hang     bool          // dials never end by themselves; set before start
 	dialErr  error
@@ -71,6 +72,8 @@ type gear struct {
 
 	dials, reads, sets, open int
 	addresses                []string
+	roots                    [][]string // asked for by each read
+	parsed                   []string   // the containers that somebody parsed
 }
 
 func newGear(t testing.TB, config string) *gear {
@@ -118,11 +121,22 @@ func (g *gear) becomes(running *tree.Tree) {
 	if running.Equal(g.running) {
 		return
 	}
+	roots := plan.Diff(g.running, running).Roots()
 	g.running = running
 	if !g.deaf {
+		g.stirred = append(g.stirred, roots...)
 		close(g.stir)
 		g.stir = make(chan struct{})
 	}
+}
+
+// stirs has watchers told of a change that there is not.
+func (g *gear) stirs(root string) {
+	g.do(func(g *gear) {
+		g.stirred = append(g.stirred, root)
+		close(g.stir)
+		g.stir = make(chan struct{})
+	})
 }
 
 func (g *gear) dial(ctx context.Context, d models.Device) (Device, error) {
@@ -143,7 +157,7 @@ func (g *gear) dial(ctx context.Context, d models.Device) (Device, error) {
 	return g, err
 }
 
-func (g *gear) Running(context.Context) (*tree.Tree, error) {
+func (g *gear) Read(_ context.Context, roots []string) ([]tree.Part, error) {
 	g.mu.Lock()
 	takes := g.takes
 	g.mu.Unlock()
@@ -151,11 +165,25 @@ func (g *gear) Running(context.Context) (*tree.Tree, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.reads++
+	g.roots = append(g.roots, roots)
 	shown := g.running
 	if g.shows != nil {
 		shown = g.shows(shown)
 	}
-	return g.scope.Filter(shown), g.readErr
+	if roots == nil {
+		roots = g.scope.Roots()
+	}
+	var parts []tree.Part
+	for _, root := range roots {
+		all := shown.Only([]string{root})
+		leaves, _ := all.Root().Size()
+		managed := g.scope.Filter(all)
+		parts = append(parts, tree.Part{Root: root, Sum: all.Hash(), Parse: func() (*tree.Tree, int, error) {
+			g.do(func(g *gear) { g.parsed = append(g.parsed, root) })
+			return managed, leaves, nil
+		}})
+	}
+	return parts, g.readErr
 }
 
 func (g *gear) Apply(_ context.Context, p *plan.Plan) error {
@@ -190,14 +218,14 @@ func applied(t *tree.Tree, p *plan.Plan) *tree.Tree {
 	return t
 }
 
-func (g *gear) Watch(ctx context.Context, changed func()) error {
+func (g *gear) Watch(ctx context.Context, changed func(string)) error {
 	g.mu.Lock()
 	stir, down := g.stir, g.dialErr
 	g.mu.Unlock()
 	if down != nil {
 		return down
 	}
-	changed()
+	changed("")
 	for {
 		select {
 		case <-ctx.Done():
@@ -208,15 +236,13 @@ func (g *gear) Watch(ctx context.Context, changed func()) error {
 		}
 		g.mu.Lock()
 		stir = g.stir
+		roots := g.stirred
+		g.stirred = nil
 		g.mu.Unlock()
-		changed()
+		for _, root := range roots {
+			changed(root)
+		}
 	}
-}
-
-func (g *gear) Leaves() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return count(g.running)
 }
 
 func (g *gear) Rungs() map[string]string { return map[string]string{"read": "get-config"} }

@@ -155,10 +155,14 @@ func (r reckoner) sameSecret(c plan.Change) (bool, error) {
 
 // learn takes what a device shows of its secrets just after a Set that it
 // accepted: from then on that form means that the secret is there. Secrets that are not intended
-// any more are forgotten.
-func (r reckoner) learn(running, intended *tree.Tree) error {
-	kept := map[string]Fingerprint{}
-	for _, c := range r.how.Diff(running, intended, intended).Changes {
+// any more are forgotten. It speaks of those top containers alone.
+func (r reckoner) learn(running, intended *tree.Tree, roots []string) error {
+	kept := maps.Clone(r.ledger.Secrets)
+	maps.DeleteFunc(kept, func(path string, _ Fingerprint) bool { return within(path, roots) })
+	if kept == nil {
+		kept = map[string]Fingerprint{}
+	}
+	for _, c := range r.how.Diff(running.Only(roots), intended.Only(roots), intended).Changes {
 		if c.Old == nil || c.New == nil || !c.New.Schema.Secret || c.New.Schema.Kind != tree.Leaf {
 			continue
 		}
@@ -181,14 +185,16 @@ func (r reckoner) learn(running, intended *tree.Tree) error {
 }
 
 // own takes the leaves that a plan would remove, and that were not there before
-// the Set, for what came along with it. It returns their paths.
+// the Set, for what came along with it. It returns their paths. Containers that are
+// not in before were as intended, but for what came along earlier.
 func (r reckoner) own(p *plan.Plan, before *tree.Tree) []string {
 	var paths []string
 	for _, c := range p.Changes {
-		if c.New != nil || c.Old == nil || c.Old.Schema.Kind < tree.Leaf || before.Lookup(c.Path) != nil {
+		path := c.Path.String()
+		_, came := r.ledger.Unowned[path]
+		if c.New != nil || c.Old == nil || c.Old.Schema.Kind < tree.Leaf || came || before.Lookup(c.Path) != nil {
 			continue
 		}
-		path := c.Path.String()
 		if r.ledger.Unowned == nil {
 			r.ledger.Unowned = map[string]string{}
 		}
@@ -218,14 +224,21 @@ func (r reckoner) restless(p *plan.Plan) (map[string]string, error) {
 	return out, nil
 }
 
-// forgetUnowned drops what came along once and is there no more.
-func (r reckoner) forgetUnowned(running *tree.Tree) {
+// forgetUnowned drops what came along once and is there no more, in those top
+// containers.
+func (r reckoner) forgetUnowned(running *tree.Tree, roots []string) {
 	for path := range r.ledger.Unowned {
 		p, err := tree.ParsePath(path)
-		if err != nil || running.Lookup(p) == nil {
+		if err != nil || within(path, roots) && running.Lookup(p) == nil {
 			delete(r.ledger.Unowned, path)
 		}
 	}
+}
+
+// within says whether a path lies in one of some top containers.
+func within(path string, roots []string) bool {
+	top, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	return slices.Contains(roots, top)
 }
 
 // secretPrefix begins the text of a leaf that names a secret instead of being

@@ -169,10 +169,10 @@ func (f *fleet) obey(ctx context.Context, m *member) error {
 		if m.status.State == models.DeviceHeld {
 			m.status.State, m.status.Reason, m.status.Guards = models.DeviceUnknown, "", ""
 		}
-		m.equal = ""
+		m.complete = false
 	}
 	if c.look.After(m.order.look) && c.look.After(m.status.ReadAt) {
-		m.equal = ""
+		m.complete = false
 	}
 	m.order = c
 	return nil

@@ -80,6 +80,17 @@ func (q *queue) lookAfter(name models.DeviceName, d time.Duration) {
 	q.plan(name, it, d)
 }
 
+// notice asks for a look after d, or after busy if the name is with a worker: what
+// is noticed while somebody looks is mostly that somebody acts.
+func (q *queue) notice(name models.DeviceName, d, busy time.Duration) {
+	q.mu.Lock()
+	if it := q.items[name]; it != nil && it.state == running {
+		d = max(d, busy)
+	}
+	q.mu.Unlock()
+	q.lookAfter(name, d)
+}
+
 // run works the queue with that many workers until ctx ends, and waits for them.
 func (q *queue) run(ctx context.Context, workers int) {
 	stop := context.AfterFunc(ctx, q.close)

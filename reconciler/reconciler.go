@@ -15,6 +15,11 @@
 // because silence is not success. One worker has a device at a time, and workers
 // are many, as looking is waiting for a network.
 //
+// A look reads the top containers that the device spoke of since the last one, and
+// those that were not as intended then; at a resync, over a new session, for a new
+// assignment and after each Set it reads all. A container whose answer is, byte for
+// byte, what it was when it was found as intended costs a hash and is not parsed.
+//
 // Of each device it keeps in memory its session, its last status and a few
 // hashes; trees are let go after a look. All that matters is in the tables:
 // status and episode, written by compare-and-set, never over those of a higher
@@ -31,7 +36,8 @@
 //   - in phase apply one Set is made. Refused, or accepted and still different
 //     after it was read back: held, until the intended config changes;
 //   - what was applied once and differs now is drift. It counts when two
-//     successive reads agree. Mode enforce puts a settled device back; while a
+//     successive reads agree, 75 ms apart, and the device spoke of no change
+//     between them. Mode enforce puts a settled device back; while a
 //     rollout is under way drift is recorded, and nothing more;
 //   - without an assignment nothing is written and nothing is read.
 //
@@ -68,20 +74,18 @@ import (
 
 // Device is a session with one device. Each method ends with its context.
 type Device interface {
-	// Running reads the managed part of what runs on the device. A partial read
-	// is an error.
-	Running(context.Context) (*tree.Tree, error)
+	// Read reads the managed part of what runs on the device, of some top containers
+	// or, for nil, of all that have any. A partial read is an error.
+	Read(ctx context.Context, roots []string) ([]tree.Part, error)
 
 	// Apply makes one atomic Set. The error's class tells what became of it.
 	Apply(context.Context, *plan.Plan) error
 
 	// Watch calls changed when managed config may have changed, once it watches
 	// and then on each change, until the stream breaks (an error) or its context
-	// ends. The function changed does not block.
-	Watch(ctx context.Context, changed func()) error
-
-	// Leaves is how many the last read gave, managed or not.
-	Leaves() int
+	// ends. It names the top container, or "" where it may be any. The function
+	// changed does not block.
+	Watch(ctx context.Context, changed func(root string)) error
 
 	// Rungs says how the device is read, watched and written, as far as proved.
 	Rungs() map[string]string

@@ -22,7 +22,7 @@ func TestAnAssignmentIsAppliedByOneSet(t *testing.T) {
 		l.assign(1, models.PhaseApply, host("new"), "a")
 		l.wait(5 * time.Second)
 		s := l.want("a", models.DeviceApplied, 1, 1)
-		if s.Applied != 1 || s.Reason != "" || s.Running != parse(t, host("new")).Hash() || s.ReadAt.IsZero() || s.Rungs["read"] != "get-config" {
+		if s.Applied != 1 || s.Reason != "" || s.Running != hashOf(parse(t, host("new"))) || s.ReadAt.IsZero() || s.Rungs["read"] != "get-config" {
 			t.Errorf("status %+v", s)
 		}
 		l.wantEvents("a", "applied")
@@ -140,7 +140,7 @@ func TestARefusalThatChangedSomethingSaysSo(t *testing.T) {
 		l.start()
 		l.assign(1, models.PhaseApply, host("new"), "a")
 		l.wait(time.Minute)
-		if s := l.want("a", models.DeviceHeld, 1, 1); !strings.HasPrefix(s.Reason, "refused, and changed in part all the same: ") || s.Running != half.Hash() {
+		if s := l.want("a", models.DeviceHeld, 1, 1); !strings.HasPrefix(s.Reason, "refused, and changed in part all the same: ") || s.Running != hashOf(half) {
 			t.Errorf("status %+v", s)
 		}
 	})

@@ -3,8 +3,10 @@ package reconciler
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
-	"sync/atomic"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/setpoint-net/setpoint/models"
@@ -12,7 +14,11 @@ import (
 )
 
 const (
-	debounce = 75 * time.Millisecond // what a device streams within it is read together
+	// A difference counts when two reads agree that are this far apart, and the
+	// device spoke of no change between them.
+	debounce = 75 * time.Millisecond
+
+	looksAtOnce = 8 // in a row, and one more each second
 
 	// Outer bounds: a device has its own deadlines, which are shorter.
 	dialDeadline = time.Minute
@@ -25,24 +31,99 @@ type session struct {
 	Device
 	stop  context.CancelFunc
 	ended chan struct{} // closed when the watch has ended
-	stirs atomic.Uint64 // times that the device was said to have changed
-	seen  uint64        // stirs when it was last read
+
+	mu     sync.Mutex
+	stirs  uint64          // times that the device was said to have changed
+	seen   uint64          // of them, before the last read began
+	where  map[string]bool // what was said to have changed since: top containers, "" for any
+	credit time.Time       // until when looks at once have been used up, at one each second
+}
+
+// stir notes that the device is said to have changed, and says how soon to look:
+// at once, where all was quiet before and it says where. A device that goes on and
+// on is looked at every debounce.
+func (s *session) stir(root string) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	quiet := s.stirs == s.seen
+	s.stirs++
+	if s.where == nil {
+		s.where = map[string]bool{}
+	}
+	s.where[root] = true
+	now := time.Now()
+	if now.After(s.credit) {
+		s.credit = now
+	}
+	if !quiet || root == "" || s.credit.Sub(now) > looksAtOnce*time.Second {
+		return debounce
+	}
+	s.credit = s.credit.Add(time.Second)
+	return 0
 }
 
 // quiet says that the device has not stirred since it was last read.
-func (s *session) quiet() bool { return s.stirs.Load() == s.seen }
+func (s *session) quiet() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stirs == s.seen
+}
 
-// read reads what runs on the device, over a new session if there is none.
-func (f *fleet) read(ctx context.Context, m *member) (*tree.Tree, error) {
+// begin notes that the device is about to be read, and says whether it stirred
+// since the last time.
+func (s *session) begin() (stirred bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stirred = s.stirs != s.seen
+	s.seen, s.where = s.stirs, nil
+	return stirred
+}
+
+// stirred are the top containers that are said to have changed, and whether it is
+// known that no others have.
+func (s *session) stirred() ([]string, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.where)), !s.where[""]
+}
+
+// doubtful are the top containers that have to be read: nil for all. A device that
+// was read as a whole and watched since is read where it stirred, and where it
+// was not as intended; after a resync's time, it is read as a whole again.
+func (m *member) doubtful() []string {
+	if m.session == nil || !m.complete || !time.Now().Before(m.due) {
+		return nil
+	}
+	roots, sure := m.session.stirred()
+	if !sure {
+		return nil
+	}
+	roots = append(roots, m.seen.unlike()...)
+	slices.Sort(roots)
+	return slices.Compact(roots)
+}
+
+// read reads what runs on the device, over a new session if there is none: the
+// top containers with these names, or all that hold managed paths if there are
+// none.
+func (f *fleet) read(ctx context.Context, m *member, roots []string) ([]tree.Part, error) {
 	if m.session == nil {
 		if err := f.dial(ctx, m); err != nil {
 			return nil, err
 		}
 	}
-	m.session.seen = m.session.stirs.Load()
+	s := m.session
+	m.read, m.stirred = time.Now(), s.begin()
 	ctx, cancel := context.WithTimeout(ctx, readDeadline)
 	defer cancel()
-	return m.session.Running(ctx)
+	if len(roots) > 0 {
+		return s.Read(ctx, roots)
+	}
+	parts, err := s.Read(ctx, nil)
+	if err == nil {
+		m.complete, m.due = true, m.read.Add(spread(f.Resync, rand.Float64()))
+	}
+	return parts, err
 }
 
 // dial opens a session and begins to watch it. The watch outlives the look: it
@@ -56,6 +137,7 @@ func (f *fleet) dial(ctx context.Context, m *member) error {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	m.session = &session{Device: d, stop: stop, ended: make(chan struct{})}
+	m.suspect, m.complete = "", false
 	go f.watch(ctx, m.name, m.session)
 	f.Log.DebugContext(ctx, "session opened", "device", m.name, "address", m.entry.Address)
 	return nil
@@ -81,10 +163,7 @@ func (f *fleet) watch(ctx context.Context, name models.DeviceName, s *session) {
 	defer close(s.ended)
 	for failures := 0; ; {
 		begun := time.Now()
-		err := s.Watch(ctx, func() {
-			s.stirs.Add(1)
-			f.queue.lookAfter(name, debounce)
-		})
+		err := s.Watch(ctx, func(root string) { f.queue.notice(name, s.stir(root), debounce) })
 		if ctx.Err() != nil {
 			return
 		}
@@ -98,7 +177,7 @@ func (f *fleet) watch(ctx context.Context, name models.DeviceName, s *session) {
 		if failures == 1 {
 			f.Log.WarnContext(ctx, "watch broke", "device", name, "err", err)
 		}
-		s.stirs.Add(1)
+		s.stir("")
 		pause := backoff(failures, rand.Float64())
 		f.queue.lookAfter(name, min(pause, time.Second))
 		if !sleep(ctx, pause) {

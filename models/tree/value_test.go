@@ -283,3 +283,34 @@ func TestNaturalOrderIsAnOrder(t *testing.T) {
 		}
 	}
 }
+
+func TestATreeIsTheJoinOfItsParts(t *testing.T) {
+	whole := mustParse(t, string(leafSwitch(t)))
+	var parts []*Tree
+	leaves, keys := 0, 0
+	for _, m := range whole.Root().Members() {
+		part := whole.Only([]string{m.Schema.Name})
+		if part.Top(m.Schema.Name) != m || len(part.Root().Members()) != 1 || part.Top("no-such") != nil {
+			t.Errorf("%s alone: %s", m.Schema.Name, part.Canonical())
+		}
+		parts = append([]*Tree{part}, parts...) // in any order
+		n, k := part.Root().Size()
+		leaves, keys = leaves+n, keys+k
+	}
+	if joined := Join(whole.Schema(), parts...); !joined.Equal(whole) || joined.Hash() != whole.Hash() {
+		t.Error("the join is not the whole")
+	}
+	if !whole.Only(nil).IsEmpty() || !Join(whole.Schema()).IsEmpty() {
+		t.Error("nothing is not empty")
+	}
+	wantLeaves, wantKeys := 0, 0
+	for p, v := range whole.Leaves {
+		wantLeaves++
+		if v.Schema.key > 0 && len(p[len(p)-2].Keys) > 0 {
+			wantKeys++
+		}
+	}
+	if leaves != wantLeaves || keys != wantKeys {
+		t.Errorf("size %d with %d keys, want %d with %d", leaves, keys, wantLeaves, wantKeys)
+	}
+}

@@ -23,6 +23,10 @@
 // any arm of TypedValue, at any depth below the container that was asked for,
 // with and without a prefix.
 //
+// [Session.Read] is the same for whoever may know the answer already: it gives the
+// answers by container, each with the hash of its bytes, and parses none that
+// nobody asks for.
+//
 // An answer that could not be read whole is an error ([ErrPartialRead]), never a
 // smaller tree: a missing tree would be read as "everything was deleted". A
 // container is empty only if the target answered so: an OK to Get, or NotFound.
@@ -39,7 +43,8 @@
 //
 // # Watching
 //
-// [Session.Watch] says that something managed may have changed, never what.
+// [Session.Watch] says that something managed may have changed, and in which top
+// container as far as that is sure, never what.
 // State (counters, operational status) is not reported where the schema can
 // tell. Silence proves nothing: some targets sync and stay silent for ever, so a
 // periodic read has to stand behind every watch.

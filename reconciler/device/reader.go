@@ -2,14 +2,21 @@ package device
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/openconfig/gnmi/proto/gnmi"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
+	"github.com/setpoint-net/setpoint/models"
 	"github.com/setpoint-net/setpoint/models/tree"
 )
 
@@ -35,12 +42,32 @@ func (r rung) String() string {
 // Errors wrap ErrUnreachable, ErrUnauthenticated or ErrPartialRead and name the
 // container; there is no tree then.
 func (s *Session) Running(ctx context.Context) (*tree.Tree, error) {
-	doc := newDocument(s.t.Schema)
+	parts, err := s.Read(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	trees := make([]*tree.Tree, len(parts))
+	for i, p := range parts {
+		if trees[i], _, err = p.Parse(); err != nil {
+			return nil, err
+		}
+	}
+	return tree.Join(s.t.Schema, trees...), nil
+}
+
+// Read is Running for some top containers of the scope, all of them for nil, and
+// leaves it to the caller which of the answers are worth parsing. Errors of Read
+// and of its parts are Running's.
+func (s *Session) Read(ctx context.Context, roots []string) ([]tree.Part, error) {
+	if roots == nil {
+		roots = s.t.Scope.Roots()
+	}
+	parts := make([]tree.Part, 0, len(roots))
 	var silent []string
-	stateToo := false
-	for _, root := range s.t.Scope.Roots() {
+	for _, root := range roots {
 		a, err := s.ask(ctx, root)
-		if err == nil {
+		doc := newDocument(s.t.Schema)
+		if err == nil && a.rung == once {
 			err = doc.add(a.notifications, root)
 		}
 		if err != nil {
@@ -49,32 +76,45 @@ func (s *Session) Running(ctx context.Context) (*tree.Tree, error) {
 		if a.rung == once && doc.at(root) == nil {
 			silent = append(silent, root)
 		}
-		stateToo = stateToo || a.rung != getConfig
+		parts = append(parts, tree.Part{Root: root, Sum: a.sum(), Parse: s.parser(root, a)})
 	}
 	if err := s.believe(ctx, silent); err != nil {
 		return nil, fmt.Errorf("read %s: %w", s.t.Address, err)
 	}
-	t, err := s.parse(ctx, doc, stateToo)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", s.t.Address, err)
-	}
-	n := int64(0)
-	t.Leaves(func(tree.Path, *tree.Value) bool { n++; return true })
-	s.leaves.Store(n)
-	return s.t.Scope.Filter(t), nil
+	return parts, nil
 }
 
-// Leaves is how many config leaves the last read gave, managed or not, of the
-// containers that hold managed paths; 0 before the first.
-func (s *Session) Leaves() int { return int(s.leaves.Load()) }
-
-func (s *Session) parse(ctx context.Context, doc *document, stateToo bool) (*tree.Tree, error) {
-	t, unknown, err := s.decode(doc.json(), stateToo)
-	if err != nil {
-		return nil, err
+// parser gives what parses an answer, once.
+func (s *Session) parser(root string, a answer) func() (*tree.Tree, int, error) {
+	var (
+		once   sync.Once
+		t      *tree.Tree
+		leaves int
+		err    error
+	)
+	return func() (*tree.Tree, int, error) {
+		once.Do(func() {
+			if t, leaves, err = s.parse(root, a); err != nil {
+				err = fmt.Errorf("read /%s of %s: %w", root, s.t.Address, err)
+			}
+			a = answer{} // let go
+		})
+		return t, leaves, err
 	}
-	s.t.Log.DebugContext(ctx, "read", "device", s.t.Name, "unknown", len(unknown)+doc.unknown)
-	return t, nil
+}
+
+func (s *Session) parse(root string, a answer) (*tree.Tree, int, error) {
+	doc := newDocument(s.t.Schema)
+	if err := doc.add(a.notifications, root); err != nil {
+		return nil, 0, err
+	}
+	t, unknown, err := s.decode(doc.json(), a.rung != getConfig)
+	if err != nil {
+		return nil, 0, err
+	}
+	s.t.Log.Debug("read", "device", s.t.Name, "container", root, "unknown", len(unknown)+doc.unknown)
+	leaves, _ := t.Root().Size()
+	return s.t.Scope.Filter(t), leaves, nil
 }
 
 // decode reads a document by schema, and says what of it the schema does not have.
@@ -93,6 +133,23 @@ func (s *Session) decode(data []byte, stateToo bool) (*tree.Tree, []tree.Unknown
 type answer struct {
 	rung          rung
 	notifications []*gnmi.Notification
+}
+
+// sum tells answers apart by what was said and how it was asked for, not by when.
+func (a answer) sum() models.Hash {
+	h := sha256.New()
+	h.Write([]byte{byte(a.rung)})
+	var b []byte
+	for _, n := range a.notifications {
+		timeless := &gnmi.Notification{Prefix: n.GetPrefix(), Update: n.GetUpdate(), Delete: n.GetDelete(), Atomic: n.GetAtomic()}
+		var err error
+		if b, err = (proto.MarshalOptions{Deterministic: true}).MarshalAppend(b[:0], timeless); err != nil {
+			return models.Hash(rand.Text()) // like no other
+		}
+		h.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(b))))
+		h.Write(b)
+	}
+	return models.Hash(hex.EncodeToString(h.Sum(nil)))
 }
 
 // ask reads one top container: by the proved rung, or else down the ladder until

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -325,6 +326,66 @@ func notify(n *gnmi.Notification) *gnmi.SubscribeResponse {
 
 func synced() *gnmi.SubscribeResponse {
 	return &gnmi.SubscribeResponse{Response: &gnmi.SubscribeResponse_SyncResponse{SyncResponse: true}}
+}
+
+// TestPartsOfOneSumAreTheSame: what a target answers twice has one sum, whenever it
+// says so, and another as soon as anything differs.
+func TestPartsOfOneSumAreTheSame(t *testing.T) {
+	said := func(stamp int64, value string) []*gnmi.Notification {
+		return []*gnmi.Notification{{Timestamp: stamp, Update: []*gnmi.Update{{Path: wirePath(t, "/system"), Val: ietf(value)}}}}
+	}
+	one := said(1, `{"config":{"hostname":"a"}}`)
+	base := answer{getConfig, one}.sum()
+	for name, c := range map[string]struct {
+		a    answer
+		same bool
+	}{
+		"again, later":   {answer{getConfig, said(2, `{"config":{"hostname":"a"}}`)}, true},
+		"another value":  {answer{getConfig, said(1, `{"config":{"hostname":"b"}}`)}, false},
+		"another rung":   {answer{getAll, one}, false},
+		"nothing":        {answer{getConfig, nil}, false},
+		"said twice":     {answer{getConfig, slices.Concat(one, one)}, false},
+		"another place":  {answer{getConfig, []*gnmi.Notification{{Update: []*gnmi.Update{{Path: wirePath(t, "/system/config"), Val: one[0].Update[0].Val}}}}}, false},
+		"under a prefix": {answer{getConfig, []*gnmi.Notification{{Prefix: wirePath(t, "/system"), Update: one[0].Update}}}, false},
+	} {
+		if got := c.a.sum() == base; got != c.same {
+			t.Errorf("%s: the same: %v", name, got)
+		}
+	}
+}
+
+func TestReadAsksForNoMoreThanItIsToldTo(t *testing.T) {
+	_, target := reachSim(t, sim.Config{Initial: leafSwitch(t)})
+	s := dial(t, target)
+	all, err := s.Read(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	some, err := s.Read(t.Context(), []string{"system"})
+	if err != nil || len(some) != 1 || len(all) < 3 {
+		t.Fatal(len(some), len(all), err)
+	}
+	for _, p := range all {
+		if p.Root == "system" && p.Sum != some[0].Sum {
+			t.Error("/system has another sum when it is read alone")
+		}
+	}
+	got, leaves, err := some[0].Parse()
+	if err != nil || got.Top("system") == nil || len(got.Root().Members()) != 1 || leaves == 0 {
+		t.Error(got.Root().Members(), leaves, err)
+	}
+}
+
+// BenchmarkRead is a device that is as it was before: nothing is parsed.
+func BenchmarkRead(b *testing.B) {
+	_, target := reachSim(b, sim.Config{Initial: leafSwitch(b)})
+	s := dial(b, target)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Read(b.Context(), nil); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 func BenchmarkRunning(b *testing.B) {

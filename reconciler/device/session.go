@@ -32,7 +32,6 @@ type Session struct {
 	encoding gnmi.Encoding // asked for in Get and Subscribe; answers in any other are understood
 	client   *target.Target
 	initial  atomic.Bool   // the target does not stream updates only
-	leaves   atomic.Int64  // of the last read
 	streams  atomic.Uint64 // gnmic knows a subscription by name: each gets its own
 
 	mu    sync.Mutex

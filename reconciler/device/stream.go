@@ -88,7 +88,8 @@ func (st *stream) close() {
 
 // Watch subscribes to the managed containers and calls changed once after the
 // initial sync, and then for every notification that may concern managed
-// config. It says that something may have changed, never what. changed is called
+// config. It says that something may have changed, and in which top container as
+// far as that is sure ("" where it is not), never what. changed is called
 // from one goroutine, and the stream waits while it runs: it has to be quick.
 //
 // The values at the start are not asked for, as whoever watches reads (gNMI
@@ -98,7 +99,7 @@ func (st *stream) close() {
 // returns nil when ctx ends, and otherwise an error: the stream broke, never
 // synced within ReadTimeout, or was refused. It does not reconnect: what was
 // missed in between has to be read, so the caller reads and watches again.
-func (s *Session) Watch(ctx context.Context, changed func()) error {
+func (s *Session) Watch(ctx context.Context, changed func(root string)) error {
 	err := s.watch(ctx, "on-change", changed)
 	var no *refusal
 	if !s.initial.Load() && (errors.As(err, &no) || errors.Is(err, context.DeadlineExceeded)) && ctx.Err() == nil {
@@ -120,21 +121,21 @@ func (s *Session) Watch(ctx context.Context, changed func()) error {
 
 // watch is one stream. Its error is a refusal if the target does not stream
 // this way.
-func (s *Session) watch(ctx context.Context, how string, changed func()) error {
+func (s *Session) watch(ctx context.Context, how string, changed func(root string)) error {
 	st := s.subscribe(ctx, s.watchList(how))
 	defer st.close()
 	if err := s.sync(ctx, st); err != nil {
 		return err
 	}
 	s.proved("watch", how)
-	changed()
+	changed("")
 	for {
 		r, err := st.next(ctx)
 		if err != nil {
 			return streamError(err)
 		}
-		if s.concerns(r.GetUpdate()) {
-			changed()
+		if root, ok := s.concerns(r.GetUpdate()); ok {
+			changed(root)
 		}
 	}
 }
@@ -180,37 +181,44 @@ func streamError(err error) error {
 	return err
 }
 
-// concerns reports whether a notification may be about managed config. It errs
-// towards yes; a no is for what the schema shows to be state, or the scope to be
-// somebody else's.
-func (s *Session) concerns(n *gnmi.Notification) bool {
-	if n == nil {
-		return false
+// concerns reports whether a notification may be about managed config, and about
+// which top container; "" if about more than one, or one that it does not name. It
+// errs towards yes and towards more; a no is for what the schema shows to be state,
+// or the scope to be somebody else's.
+func (s *Session) concerns(n *gnmi.Notification) (string, bool) {
+	root, does := "", false
+	meets := func(path *gnmi.Path) {
+		name, ok := s.concernsPath(n.GetPrefix(), path)
+		switch {
+		case !ok:
+		case !does:
+			root, does = name, true
+		case root != name:
+			root = ""
+		}
 	}
 	for _, p := range n.GetDelete() {
-		if s.concernsPath(n.GetPrefix(), p) {
-			return true
-		}
+		meets(p)
 	}
 	for _, u := range n.GetUpdate() {
-		if s.concernsPath(n.GetPrefix(), u.GetPath()) {
-			return true
-		}
+		meets(u.GetPath())
 	}
-	return false
+	return root, does
 }
 
-func (s *Session) concernsPath(prefix, path *gnmi.Path) bool {
+func (s *Session) concernsPath(prefix, path *gnmi.Path) (root string, does bool) {
 	steps, err := resolve(s.t.Schema, prefix, path)
 	switch {
 	case errors.Is(err, errUnknownNode):
-		return false
+		return "", false
 	case err != nil || len(steps) == 0:
-		return true
+		return "", true
 	}
 	switch steps[len(steps)-1].node.Kind {
 	case tree.Leaf, tree.LeafList:
-		return s.t.Scope.Contains(pathOf(steps))
+		does = s.t.Scope.Contains(pathOf(steps))
+	default:
+		does = true
 	}
-	return true
+	return steps[0].node.Name, does
 }

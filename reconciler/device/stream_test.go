@@ -5,6 +5,7 @@ package device
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -21,7 +22,7 @@ import (
 
 // watching runs Watch and counts its calls.
 type watching struct {
-	calls  chan struct{}
+	calls  chan string // the top container of each
 	cancel context.CancelFunc
 	done   chan error
 }
@@ -34,8 +35,8 @@ func watch(t testing.TB, s *Session) *watching {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
-	w := &watching{calls: make(chan struct{}, 1000), cancel: cancel, done: make(chan error, 1)}
-	go func() { w.done <- s.Watch(ctx, func() { w.calls <- struct{}{} }) }()
+	w := &watching{calls: make(chan string, 1000), cancel: cancel, done: make(chan error, 1)}
+	go func() { w.done <- s.Watch(ctx, func(root string) { w.calls <- root }) }()
 	return w
 }
 
@@ -113,7 +114,7 @@ func TestWatchEndsWithAnErrorHoweverTheStreamEnds(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				target, _ := c.f.reach(t)
 				calls := 0
-				err := dial(t, target).Watch(t.Context(), func() { calls++ })
+				err := dial(t, target).Watch(t.Context(), func(string) { calls++ })
 				wraps(t, err, c.want, address, c.says)
 				if calls != c.calls {
 					t.Errorf("%d calls, want %d", calls, c.calls)
@@ -245,25 +246,29 @@ func TestOnlyWhatMayBeManagedConfigIsTold(t *testing.T) {
 	updates := func(at string, v *gnmi.TypedValue) *gnmi.SubscribeResponse {
 		return notify(&gnmi.Notification{Update: []*gnmi.Update{{Path: anyPath(t, at), Val: v}}})
 	}
+	interfaces, anywhere := []string{"interfaces"}, []string{""}
 	for name, c := range map[string]struct {
 		r    *gnmi.SubscribeResponse
-		want int
+		want []string // the top container that it is told for; none: it is not told
 	}{
-		"a managed leaf":             {updates(one+"/config/mtu", number(1)), 1},
-		"a managed leaf, prefixed":   {notify(&gnmi.Notification{Prefix: wirePath(t, one), Update: []*gnmi.Update{update(t, "/config/mtu", number(1))}}), 1},
-		"a container":                {updates("/interfaces", ietf(`{}`)), 1},
-		"state":                      {updates(one+"/state/counters/in-octets", number(1)), 0},
-		"a leaf that is not managed": {updates("/interfaces/interface[name=mgmt0]/config/mtu", number(1)), 0},
-		"another model":              {updates("/vendor:stuff/x", number(1)), 0},
-		"a managed entry goes":       {notify(&gnmi.Notification{Delete: []*gnmi.Path{wirePath(t, one)}}), 1},
-		"everything goes":            {notify(&gnmi.Notification{Delete: []*gnmi.Path{{}}}), 1},
-		"state goes":                 {notify(&gnmi.Notification{Delete: []*gnmi.Path{anyPath(t, one+"/state")}}), 0},
+		"a managed leaf":             {updates(one+"/config/mtu", number(1)), interfaces},
+		"a managed leaf, prefixed":   {notify(&gnmi.Notification{Prefix: wirePath(t, one), Update: []*gnmi.Update{update(t, "/config/mtu", number(1))}}), interfaces},
+		"a container":                {updates("/interfaces", ietf(`{}`)), interfaces},
+		"state":                      {updates(one+"/state/counters/in-octets", number(1)), nil},
+		"a leaf that is not managed": {updates("/interfaces/interface[name=mgmt0]/config/mtu", number(1)), nil},
+		"another model":              {updates("/vendor:stuff/x", number(1)), nil},
+		"a managed entry goes":       {notify(&gnmi.Notification{Delete: []*gnmi.Path{wirePath(t, one)}}), interfaces},
+		"everything goes":            {notify(&gnmi.Notification{Delete: []*gnmi.Path{{}}}), anywhere},
+		"state goes":                 {notify(&gnmi.Notification{Delete: []*gnmi.Path{anyPath(t, one+"/state")}}), nil},
 		"state, and then config": {notify(&gnmi.Notification{Update: []*gnmi.Update{
 			{Path: anyPath(t, one+"/state/mtu"), Val: number(1)}, {Path: anyPath(t, one+"/config/mtu"), Val: number(1)},
-		}}), 1},
-		"a path in the old form": {notify(&gnmi.Notification{Update: []*gnmi.Update{{Path: &gnmi.Path{Element: []string{"a"}}}}}), 1},
-		"nothing":                {notify(&gnmi.Notification{}), 0},
-		"a second sync":          {synced(), 0},
+		}}), interfaces},
+		"a path in the old form": {notify(&gnmi.Notification{Update: []*gnmi.Update{{Path: &gnmi.Path{Element: []string{"a"}}}}}), anywhere},
+		"two containers": {notify(&gnmi.Notification{Update: []*gnmi.Update{
+			{Path: anyPath(t, one+"/config/mtu"), Val: number(1)}, {Path: anyPath(t, "/system/config"), Val: ietf(`{}`)},
+		}}), anywhere},
+		"nothing":       {notify(&gnmi.Notification{}), nil},
+		"a second sync": {synced(), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -271,8 +276,13 @@ func TestOnlyWhatMayBeManagedConfigIsTold(t *testing.T) {
 				target.Scope = scope(t, "/interfaces/interface[name=Ethernet*]")
 				w := watch(t, dial(t, target))
 				synctest.Wait()
-				if got := len(w.calls) - 1; got != c.want {
-					t.Errorf("told %d times, want %d", got, c.want)
+				<-w.calls // synced
+				var got []string
+				for range len(w.calls) {
+					got = append(got, <-w.calls)
+				}
+				if !slices.Equal(got, c.want) {
+					t.Errorf("told %q, want %q", got, c.want)
 				}
 				if err := w.stop(); err != nil {
 					t.Error(err)

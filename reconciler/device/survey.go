@@ -131,7 +131,7 @@ func (s *Session) Streams(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	synced := false
-	err := s.Watch(ctx, func() { synced = true; cancel() })
+	err := s.Watch(ctx, func(string) { synced = true; cancel() })
 	switch {
 	case synced:
 		return s.Rungs()["watch"], nil

@@ -28,17 +28,19 @@ type Guard struct {
 }
 
 // Guards returns what forbids a plan. Running and intended are the trees that it
-// leads from and to; address is the host of the device's own management address,
-// as it is dialled: a plan that takes that address, its interface or the gNMI
-// server away cuts the branch it sits on.
-func Guards(p *Plan, running, intended *tree.Tree, address string) []Guard {
+// leads from and to; of running it is enough to have the top containers that the
+// plan touches, if leaves says how many managed leaves run in all, the keys of
+// entries aside. Address is the host of the device's own management address, as it
+// is dialled: a plan that takes that address, its interface or the gNMI server away
+// cuts the branch it sits on.
+func Guards(p *Plan, running, intended *tree.Tree, leaves int, address string) []Guard {
 	var out []Guard
 	if p.Empty() {
 		return nil
 	}
 	if intended.IsEmpty() && !running.IsEmpty() {
 		out = append(out, Guard{GuardEmpty, "nothing is intended: all that is managed would go"})
-	} else if why := massDelete(p, running); why != "" {
+	} else if why := massDelete(p, running, leaves); why != "" {
 		out = append(out, Guard{GuardMassDelete, why})
 	}
 	if why := cutsOff(p, running, address); why != "" {
@@ -50,16 +52,16 @@ func Guards(p *Plan, running, intended *tree.Tree, address string) []Guard {
 // massDelete says which list loses more than its share of entries, or that the
 // device loses half of its leaves. A list is told apart by its place: the
 // neighbors of one network instance are one list.
-func massDelete(p *Plan, running *tree.Tree) string {
+func massDelete(p *Plan, running *tree.Tree, had int) string {
 	lost := map[string]int{}
 	lists := map[string]tree.Path{}
 	last := ""
-	leaves := 0
+	going := 0
 	for _, c := range p.Changes {
 		if c.New != nil || c.Old == nil {
 			continue
 		}
-		leaves++
+		going++
 		if c.whole == 0 {
 			continue
 		}
@@ -84,8 +86,8 @@ func massDelete(p *Plan, running *tree.Tree) string {
 	if why != "" {
 		return why
 	}
-	if had := count(running); leaves >= massLeast && leaves*2 >= had {
-		return fmt.Sprintf("%d of %d managed leaves would go", leaves, had)
+	if going >= massLeast && going*2 >= had {
+		return fmt.Sprintf("%d of %d managed leaves would go", going, had)
 	}
 	return ""
 }
@@ -167,18 +169,6 @@ func entries(t *tree.Tree, p tree.Path) int {
 		}
 	}
 	return 0
-}
-
-// count is the number of leaves of a tree, the keys of entries aside.
-func count(t *tree.Tree) int {
-	n := 0
-	t.Leaves(func(p tree.Path, _ *tree.Value) bool {
-		if !isKey(p) {
-			n++
-		}
-		return true
-	})
-	return n
 }
 
 // cutsOff says how a plan takes away the device's management address, the

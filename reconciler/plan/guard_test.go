@@ -61,7 +61,9 @@ func TestGuardsForbidWhatIsLikelyASlip(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := Guards(Diff(running, intended), running, intended, tt.address)
+			p := Diff(running, intended)
+			leaves, keys := running.Root().Size()
+			got := Guards(p, running.Only(p.Roots()), intended, leaves-keys, tt.address)
 			if len(got) != len(tt.want) {
 				t.Fatalf("got %v, want %q", got, tt.want)
 			}

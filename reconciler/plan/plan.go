@@ -99,6 +99,30 @@ func (p *Plan) Empty() bool {
 	return p == nil || len(p.Changes)+len(p.Deletes)+len(p.Replaces)+len(p.Updates) == 0
 }
 
+// Roots are the names of the top containers that the plan touches, sorted.
+func (p *Plan) Roots() []string {
+	var names []string
+	add := func(path tree.Path) {
+		if len(path) > 0 && !slices.Contains(names, path[0].Name) {
+			names = append(names, path[0].Name)
+		}
+	}
+	if p == nil {
+		return nil
+	}
+	for _, c := range p.Changes {
+		add(c.Path)
+	}
+	for _, path := range p.Deletes {
+		add(path)
+	}
+	for _, v := range slices.Concat(p.Replaces, p.Updates) {
+		add(v.Path)
+	}
+	slices.Sort(names)
+	return names
+}
+
 // Added counts the leaves that are new or have a new value.
 func (p *Plan) Added() int { return p.count(func(c Change) bool { return c.New != nil }) }
 
