@@ -11,8 +11,9 @@ import (
 	"github.com/setpoint-net/setpoint/models"
 )
 
-// leafSwitch is a leaf switch's configuration of 160 kB, of its own for each name.
-func leafSwitch(b *testing.B) func(name string) []byte {
+// leafSwitch is a leaf switch's configuration of 160 kB, of its own for each name,
+// and the same with another value of a leaf and with a leaf less.
+func leafSwitch(b *testing.B) func(name string) (before, changed, less []byte) {
 	b.Helper()
 	f, err := os.Open("../plan/testdata/leaf.json.gz")
 	if err != nil {
@@ -27,50 +28,54 @@ func leafSwitch(b *testing.B) func(name string) []byte {
 	if err != nil {
 		b.Fatal(err)
 	}
-	const text = `"description":"rule 0 of ACL-0"`
-	if !bytes.Contains(raw, []byte(text)) {
-		b.Fatal("the leaf to change is not there")
+	const own, text = `"description":"rule 0 of ACL-1",`, `"description":"rule 0 of ACL-0",`
+	if !bytes.Contains(raw, []byte(own)) || !bytes.Contains(raw, []byte(text)) {
+		b.Fatal("the leaves to change are not there")
 	}
-	return func(name string) []byte {
-		return bytes.Replace(raw, []byte(text), fmt.Appendf(nil, `"description":%q`, name), 1)
+	return func(name string) (before, changed, less []byte) {
+		before = bytes.Replace(raw, []byte(own), fmt.Appendf(nil, `"description":%q,`, name), 1)
+		changed = bytes.Replace(before, []byte(text), []byte(`"description":"another",`), 1)
+		return before, changed, bytes.Replace(before, []byte(text), nil, 1)
 	}
 }
 
 // BenchmarkWeigh1000 asks the guards about a commit that changes each of 1,000
-// devices with 160 kB, no two alike: what it costs when everything is compared, and
-// when it is known already.
+// devices with 160 kB, no two alike: another value of a leaf, which is the common
+// case; a leaf less, where the configs have to be parsed; and what is known already.
 func BenchmarkWeigh1000(b *testing.B) {
 	const devices = 1000
 	h := newHouse(b)
 	config := leafSwitch(b)
-	now, m := assigned{}, models.Manifest{}
+	now, changed, less := assigned{}, models.Manifest{}, models.Manifest{}
 	for i := range devices {
-		hashes, err := h.Blobs.Put(b.Context(), config(fmt.Sprint("before ", i)), config(fmt.Sprint("after ", i)))
+		before, other, short := config(fmt.Sprint("device ", i))
+		hashes, err := h.Blobs.Put(b.Context(), before, other, short)
 		if err != nil {
 			b.Fatal(err)
 		}
 		now[device(i)] = models.Assignment{Generation: 1, Hash: hashes[0], Phase: settled}
-		m.Devices = append(m.Devices, auto(device(i), hashes[1]))
+		changed.Devices = append(changed.Devices, auto(device(i), hashes[1]))
+		less.Devices = append(less.Devices, auto(device(i), hashes[2]))
 	}
-	weigh1 := func(b *testing.B) {
-		w := weigh(m, now)
-		losses, err := h.losses(b.Context(), w.moves())
-		if err != nil || len(losses) != devices || len(w.offends(losses)) > 0 {
-			b.Fatalf("%d compared, %v", len(losses), err)
-		}
+	for _, c := range []struct {
+		name   string
+		m      models.Manifest
+		known  bool
+		guards int
+	}{{"another value", changed, false, 0}, {"a leaf less", less, false, 1}, {"known", less, true, 1}} {
+		b.Run(c.name, func(b *testing.B) {
+			for b.Loop() {
+				if !c.known {
+					h.compared.clear()
+				}
+				w := weigh(c.m, now)
+				losses, err := h.losses(b.Context(), w.moves())
+				if err != nil || len(losses) != devices || len(w.offends(losses)) != c.guards {
+					b.Fatalf("%d compared, %v, %v", len(losses), w.offends(losses), err)
+				}
+			}
+		})
 	}
-	b.Run("compared", func(b *testing.B) {
-		for b.Loop() {
-			h.compared.clear()
-			weigh1(b)
-		}
-		b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*devices), "µs/device")
-	})
-	b.Run("known", func(b *testing.B) {
-		for b.Loop() {
-			weigh1(b)
-		}
-	})
 }
 
 // BenchmarkWeigh10000Unchanged is what a commit costs that changes few of many

@@ -288,21 +288,25 @@ func (d *Driver) loss(ctx context.Context, m move) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	line := plan.Loss(plan.Diff(from, to))
+	line := ""
+	if !plan.SameShape(from, to) { // which is six times as fast as to parse both
+		before, err := tree.Parse(tree.OpenConfig(), from)
+		if err != nil {
+			return "", fmt.Errorf("config %.12s: %w", m.from, err)
+		}
+		after, err := tree.Parse(tree.OpenConfig(), to)
+		if err != nil {
+			return "", fmt.Errorf("config %.12s: %w", m.to, err)
+		}
+		line = plan.Loss(plan.Diff(before, after))
+	}
 	d.compared.put(m, line)
 	return line, nil
 }
 
-func (d *Driver) config(ctx context.Context, h models.Hash) (*tree.Tree, error) {
+// config reads one, as canonical JSON.
+func (d *Driver) config(ctx context.Context, h models.Hash) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
-	data, err := d.Blobs.Get(ctx, h)
-	if err != nil {
-		return nil, err
-	}
-	t, err := tree.Parse(tree.OpenConfig(), data)
-	if err != nil {
-		return nil, fmt.Errorf("config %.12s: %w", h, err)
-	}
-	return t, nil
+	return d.Blobs.Get(ctx, h)
 }
