@@ -81,11 +81,22 @@ func TestDriftIsToldOnceOverARestart(t *testing.T) {
 		}
 		l.want("a", models.DeviceDrifted, 1, 0)
 		l.stop()
+		g.change(t, host("two")) // nobody sees it become another
+		for range 3 {
+			l.start()
+			l.wait(time.Minute)
+		}
+		if now := l.episode("a"); now.ID != e.ID || now.Changed.IsZero() || !strings.Contains(now.Summary, "found two") {
+			t.Errorf("episode %+v, was %+v", now, e)
+		}
+		l.stop()
 		g.change(t, host("new"))
-		l.start()
-		l.wait(time.Second)
+		for range 3 {
+			l.start()
+			l.wait(time.Minute)
+		}
 		l.wantClosed("a", "reverted on the device")
-		l.wantEvents("a", "applied", "drift-opened", "drift-closed", "applied")
+		l.wantEvents("a", "applied", "drift-opened", "drift-changed", "drift-closed", "applied")
 	})
 }
 
