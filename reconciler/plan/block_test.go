@@ -73,3 +73,19 @@ func TestATextTooLongToCompareIsShownWhole(t *testing.T) {
 		t.Errorf("%d lines go and %d come", gone, come)
 	}
 }
+
+func TestASecretOfSeveralLinesIsNotShown(t *testing.T) {
+	user := func(password string) string {
+		return `{"system":{"aaa":{"authentication":{"admin-user":{"config":{"admin-password":"` + password + `"}}}}}}`
+	}
+	for _, running := range []string{"{}", user(`one\ntwo`), user("three")} {
+		for _, intended := range []string{"{}", user(`one\nfour\n`)} {
+			p := Diff(mustParse(t, running), mustParse(t, intended))
+			for _, form := range Forms() {
+				if got := text(t, p, Options{Form: form}); strings.Contains(got, "one") || strings.Contains(got, "two") || strings.Contains(got, "four") {
+					t.Errorf("%s: %s", form, got)
+				}
+			}
+		}
+	}
+}

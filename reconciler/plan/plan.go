@@ -389,10 +389,8 @@ func (d *differ) deletable(p tree.Path, v *tree.Value) bool {
 // entry reports the leaves of an entry that comes or goes as a whole, its keys
 // only if there is nothing else.
 func (d *differ) entry(p tree.Path, v *tree.Value, report func(tree.Path, *tree.Value)) {
-	if d.whole == 0 {
-		d.whole = len(p)
-		defer func() { d.whole = 0 }()
-	}
+	d.whole = len(p)
+	defer func() { d.whole = 0 }()
 	before := len(d.plan.Changes)
 	leaves(p, v, func(p tree.Path, leaf *tree.Value) {
 		if !isKey(p) {

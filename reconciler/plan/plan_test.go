@@ -27,6 +27,9 @@ func TestApplyingThePlanMakesRunningIntoIntended(t *testing.T) {
 			t.Fatalf("seed %d: after the plan\n%s\nthe device has\n%s\nand not\n%s", seed, text(t, p, Options{Form: GNMI}), got.Canonical(), b.Canonical())
 		}
 		checkShape(t, seed, p)
+		for _, d := range p.Deletes {
+			holdsNoList(t, seed, d, a.Lookup(d))
+		}
 
 		back := Diff(b, a)
 		dev.set(back)
@@ -99,6 +102,19 @@ func checkShape(t *testing.T, seed uint64, p *Plan) {
 	if n := len(p.Deletes) + len(p.Replaces) + len(p.Updates); n > len(p.Changes) {
 		t.Errorf("seed %d: %d operations for %d changes", seed, n, len(p.Changes))
 	}
+}
+
+// holdsNoList says that what a delete names is an entry, or has no list in it.
+func holdsNoList(t *testing.T, seed uint64, p tree.Path, v *tree.Value) {
+	t.Helper()
+	if v.Entry() {
+		return
+	}
+	leaves(p, v, func(q tree.Path, _ *tree.Value) {
+		if slices.ContainsFunc(q[len(p):], func(e tree.Elem) bool { return e.Keys != nil }) {
+			t.Errorf("seed %d: delete of %s, with %s in it", seed, p, q)
+		}
+	})
 }
 
 func paths(p *Plan) []tree.Path {

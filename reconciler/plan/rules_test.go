@@ -169,6 +169,20 @@ func TestScopeBoundsDeletesAndReplaces(t *testing.T) {
 			mustParse(t, `{"system":{"dns":{"servers":{"server":[{"address":"192.0.2.2"},{"address":"192.0.2.1"},{"address":"192.0.2.3"}]}}}}`),
 			[]string{`update /system/dns/servers/server[address=192.0.2.3] {"address":"192.0.2.3"}`},
 		},
+		"an ordered list comes, something in its entries is not ours": {
+			[]string{"/system/dns", "!/system/dns/servers/server/config/port"},
+			tree.Empty(s),
+			mustParse(t, `{"system":{"dns":{"servers":{"server":[{"address":"192.0.2.1"}]}}}}`),
+			[]string{`update /system/dns/servers/server[address=192.0.2.1] {"address":"192.0.2.1"}`},
+		},
+		"a container goes, one leaf in it is not ours": {
+			[]string{"/interfaces", "!/interfaces/interface/ethernet/config/port-speed"},
+			one(`,"ethernet":{"config":{"duplex-mode":"FULL","auto-negotiate":false}}`), one(""),
+			[]string{
+				"delete /interfaces/interface[name=Ethernet1]/ethernet/config/auto-negotiate",
+				"delete /interfaces/interface[name=Ethernet1]/ethernet/config/duplex-mode",
+			},
+		},
 		"entry goes, and all of it is ours": {
 			[]string{"/interfaces/interface[name=Ethernet*]"},
 			one(""), tree.Empty(s),
@@ -182,6 +196,27 @@ func TestScopeBoundsDeletesAndReplaces(t *testing.T) {
 				t.Errorf("operations (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Two keys that read alike when strung together are two keys.
+func TestKeysAreToldApart(t *testing.T) {
+	set := func(prefix, length string) *tree.Tree {
+		return mustParse(t, fmt.Sprintf(`{"routing-policy":{"defined-sets":{"prefix-sets":{"prefix-set":[{"name":"s","prefixes":{"prefix":[{"ip-prefix":%q,"masklength-range":%q}]}}]}}}}`, prefix, length))
+	}
+	got := operations(Diff(set("0.0.0.0/1", "6..24"), set("0.0.0.0/16", "..24")))
+	if len(got) != 2 || !strings.HasPrefix(got[0], "delete ") || !strings.HasPrefix(got[1], "replace ") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestValuesThatCannotBeSeenAreQuoted(t *testing.T) {
+	for s, want := range map[string]string{
+		"": `""`, " x": `" x"`, "x ": `"x "`, "x y": "x y", "\t": `"\t"`, "a\u202eb": `"a\u202eb"`, "\x1b[31m": `"\x1b[31m"`, "\xff": `"\xff"`, "é日": "é日",
+	} {
+		if got := visible(s); got != want {
+			t.Errorf("%q: got %s, want %s", s, got, want)
+		}
 	}
 }
 
