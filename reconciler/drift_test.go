@@ -210,6 +210,24 @@ func TestAPolicyThatBecomesEnforceHealsWhatStands(t *testing.T) {
 	})
 }
 
+// What happens about drift is part of what is told of it.
+func TestAnotherPolicyIsToldOfStandingDrift(t *testing.T) {
+	inLab(t, func(l *lab) {
+		g := l.settled("a", host("new"), alert)
+		g.change(t, host("one"))
+		l.wait(time.Minute)
+		e := l.entry["a"]
+		e.Drift.Mode = models.DriftObserve
+		l.entry["a"] = e
+		l.assign(2, models.PhaseSettled, host("new"), "a")
+		l.wait(time.Hour)
+		if e := l.episode("a"); e.Mode != models.DriftObserve || !e.Closed.IsZero() {
+			t.Errorf("episode %+v", e)
+		}
+		l.wantEvents("a", "applied", "drift-opened", "drift-changed")
+	})
+}
+
 func TestACommitSupersedesDrift(t *testing.T) {
 	inLab(t, func(l *lab) {
 		g := l.settled("a", host("new"), alert)

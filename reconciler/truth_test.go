@@ -127,8 +127,9 @@ func TestASecretThatIsShownAnewEachTimeIsWriteOnly(t *testing.T) {
 		l.wantEvents("a", "applied", "write-only")
 		// The rest is held to as before, and the secret is sent when it changes.
 		g.change(t, admin("moved", "horse"))
-		l.wait(time.Minute)
+		l.wait(5 * time.Hour)
 		l.want("a", models.DeviceApplied, 1, 2)
+		l.wantEvents("a", "applied", "write-only", "drift-opened", "drift-closed")
 		l.assign(2, models.PhaseApply, admin("new", "donkey"), "a")
 		l.wait(time.Minute)
 		l.want("a", models.DeviceApplied, 2, 3)
