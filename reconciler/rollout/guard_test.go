@@ -569,6 +569,50 @@ func TestDriverFinishesAnAllowedFanOutThatWasCutShort(t *testing.T) {
 	h.rollout(2, models.RolloutRunning)
 }
 
+// A driver is stopped at any change that follows a person's word, and another goes on
+// from there: what was allowed goes out, once, and its permit is gone.
+func TestDriverStoppedAnywhereLetsOutWhatIsAllowed(t *testing.T) {
+	for stopAt := 1; stopAt <= 5; stopAt++ { // three assignments, two releases
+		t.Run(fmt.Sprint("after change ", stopAt), func(t *testing.T) {
+			h := newHouse(t)
+			stop := h.start()
+			full, less := h.servers(3), h.servers(1)
+			h.deploy(1, on(5, full)...)
+			h.rendered(2, on(3, less)...) // three lose something, two are gone
+			r := h.rollout(2, models.RolloutHeld)
+			stop()
+			changes, err := h.Assignments.Watch(h.ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for c := range changes {
+				if c.Current {
+					break
+				}
+			}
+			h.approve(r)
+			stop = h.start()
+			for range stopAt {
+				<-changes
+			}
+			stop()
+			defer h.start()()
+			for i := range 3 {
+				h.assignment(device(i), 2, apply)
+				h.status(device(i), 2, less, models.DeviceApplied, "")
+			}
+			for i := 3; i < 5; i++ {
+				await(h, h.Assignments, string(device(i)), func(a models.Assignment) bool { return a.Generation == 0 })
+			}
+			h.rollout(2, models.RolloutDone)
+			await(h, Permits(h.Bus), "2", func(p Approval) bool { return p.Who == "" })
+			if old := h.rollout(1, models.RolloutDone); old.By != 0 {
+				t.Errorf("rollout %+v", old)
+			}
+		})
+	}
+}
+
 // Devices that an earlier rollout left behind are released all the same, and do not
 // count as gone for the generation after it.
 func TestDriverWeighsOnlyWhatIsStillInTheInventory(t *testing.T) {
