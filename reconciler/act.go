@@ -182,8 +182,10 @@ func (f *fleet) judge(ctx context.Context, m *member, parts []tree.Part) next {
 		d.guards = nil
 		return f.stand(ctx, m, d, models.DeviceHeld, strings.TrimSuffix(apartFrom(m.status.Reason), diffLost))
 	case confirm:
-		m.suspect = d.running
-		m.restless++
+		if m.restless++; m.suspect != d.running {
+			m.suspect = d.running
+			_, _ = f.keepDiff(ctx, m, d.plan) // ahead of time: while it is waited for, it holds up nobody
+		}
 		return next{after: max(debounce-time.Since(m.read), time.Millisecond)}
 	case heal:
 		return f.heal(ctx, m, d)
@@ -243,7 +245,7 @@ func (f *fleet) settle(ctx context.Context, m *member, how string, d found) next
 	if err := f.closeEpisode(ctx, m, how, d.at); err != nil {
 		return f.unrecorded(ctx, m, err)
 	}
-	m.suspect = ""
+	m.suspect, m.diff = "", ""
 	if m.ledger.Stopped.At != "" {
 		m.ledger.Stopped = Stop{}
 	}

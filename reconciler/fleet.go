@@ -67,6 +67,7 @@ type member struct {
 	complete bool        // seen is all that runs, but for what the session said that it changed
 	due      time.Time   // when all of it is read without being asked
 	suspect  models.Hash // what differed at the last read
+	diff     models.Hash // the text of the difference that was stored last
 
 	ledger Ledger            // as it is now
 	kept   bus.Entry[Ledger] // as the table has it
@@ -271,7 +272,7 @@ func (f *fleet) take(ctx context.Context, m *member, a models.Assignment) error 
 		m.ledger.Stopped = Stop{}
 	}
 	if a.Hash != m.taken.Hash {
-		m.suspect, m.complete, m.flux = "", false, nil
+		m.suspect, m.diff, m.complete, m.flux = "", "", false, nil
 	}
 	m.taken = a
 	return nil

@@ -285,3 +285,22 @@ func TestWhatCameAlongAndWentIsDriftWhenItComesAgain(t *testing.T) {
 		})
 	})
 }
+
+func TestADiffIsKeptAnewOnceItMayHaveBeenSwept(t *testing.T) {
+	inLab(t, func(l *lab) {
+		g := l.wide(ports("new", "1500"), alert)
+		for range 2 {
+			g.change(t, ports("new", "9000"))
+			l.wait(time.Second)
+			if text := l.text(l.episode("a").Diff); !strings.Contains(text, "9000") {
+				t.Errorf("the diff is %q", text)
+			}
+			g.change(t, ports("new", "1500"))
+			l.wait(time.Second)
+			l.want("a", models.DeviceApplied, 1, 0)
+			if _, _, err := l.Blobs.Sweep(l.ctx, func(h models.Hash) bool { return h == l.status("a").Intended }, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}

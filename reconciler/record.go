@@ -3,6 +3,8 @@ package reconciler
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -89,13 +91,18 @@ func sameStatus(a, b models.DeviceStatus) bool {
 const diffLost = " (the diff is not kept: the store is full)"
 
 // keepDiff stores a plan as text, secrets left out, and returns its hash: none
-// if the store is full.
+// if the store is full. The text that was stored last is not stored again while the
+// difference stands.
 func (f *fleet) keepDiff(ctx context.Context, m *member, p *plan.Plan) (models.Hash, error) {
 	ctx, cancel := context.WithTimeout(ctx, busDeadline)
 	defer cancel()
 	var text bytes.Buffer
 	if err := p.Write(&text, plan.Options{Form: "tree"}); err != nil {
 		return "", fmt.Errorf("diff of %s: %w", m.name, err)
+	}
+	sum := sha256.Sum256(text.Bytes())
+	if hash := models.Hash(hex.EncodeToString(sum[:])); hash == m.diff {
+		return hash, nil
 	}
 	hashes, err := f.Blobs.Put(ctx, text.Bytes())
 	if errors.Is(err, bus.ErrFull) {
@@ -105,7 +112,8 @@ func (f *fleet) keepDiff(ctx context.Context, m *member, p *plan.Plan) (models.H
 	if err != nil {
 		return "", fmt.Errorf("diff of %s: %w", m.name, err)
 	}
-	return hashes[0], nil
+	m.diff = hashes[0]
+	return m.diff, nil
 }
 
 // publish tells people and tools. Nothing depends on it, so its failure is
