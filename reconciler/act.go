@@ -214,6 +214,9 @@ func (m *member) saw(d found) {
 	m.status.Running, m.status.ReadAt = d.running, m.seen.at()
 	if m.session != nil {
 		m.status.Rungs = m.session.Rungs()
+		if m.status.Rungs["write"] != "" && len(m.how.Phases) > 0 {
+			m.status.Rungs["write"] = "phases"
+		}
 	}
 }
 

@@ -245,7 +245,15 @@ func (g *gear) Watch(ctx context.Context, changed func(string)) error {
 	}
 }
 
-func (g *gear) Rungs() map[string]string { return map[string]string{"read": "get-config"} }
+func (g *gear) Rungs() map[string]string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	rungs := map[string]string{"read": "get-config"}
+	if g.sets > 0 {
+		rungs["write"] = "set"
+	}
+	return rungs
+}
 
 func (g *gear) Close() error {
 	g.mu.Lock()

@@ -33,7 +33,8 @@
 //
 //   - equal is applied, however it came about;
 //   - in phase hold nothing is ever written: the plan is shown and awaits approval;
-//   - in phase apply one Set is made. Refused, or accepted and still different
+//   - in phase apply one Set is made, or where the platform has phases one for
+//     each up to the first that fails. Refused, or accepted and still different
 //     after it was read back: held, until the intended config changes;
 //   - what was applied once and differs now is drift. It counts when two
 //     successive reads agree, 75 ms apart, and the device spoke of no change
@@ -78,7 +79,7 @@ type Device interface {
 	// or, for nil, of all that have any. A partial read is an error.
 	Read(ctx context.Context, roots []string) ([]tree.Part, error)
 
-	// Apply makes one atomic Set. The error's class tells what became of it.
+	// Apply makes one atomic Set of a plan's operations. The error's class tells what became of it.
 	Apply(context.Context, *plan.Plan) error
 
 	// Watch calls changed when managed config may have changed, once it watches

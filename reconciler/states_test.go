@@ -34,6 +34,18 @@ var walks = map[string]func(l *lab, g *gear){
 		g.do(func(g *gear) { g.readErr = errPartial })
 		l.assign(1, models.PhaseApply, host("new"), "a")
 	},
+	"it takes the first of two phases and refuses the second": func(l *lab, g *gear) {
+		l.writtenBy("", []string{"/system/config/hostname"})
+		g.do(func(g *gear) {
+			g.set = func() (bool, error) {
+				if g.sets > 1 {
+					return false, errRefused
+				}
+				return true, nil
+			}
+		})
+		l.assign(1, models.PhaseApply, host("new", "more"), "a")
+	},
 	"it refuses the Set": func(l *lab, g *gear) {
 		g.do(func(g *gear) { g.set = func() (bool, error) { return false, errRefused } })
 		l.assign(1, models.PhaseApply, host("new"), "a")

@@ -21,6 +21,7 @@ type platformDoc struct {
 	// (when) on them says: the devices' own validation has the word there.
 	unconditional []entry
 	profile       models.Profile
+	phases        [][]string // in which the devices take a change
 }
 
 func (d *decoder) platformDocument(n *node) {
@@ -28,7 +29,7 @@ func (d *decoder) platformDocument(n *node) {
 	name, at := d.metadata(n, "Platform", false)
 	p := &platformDoc{name: name, at: at}
 	spec := n.get("spec")
-	d.fields(spec, "spec of a Platform", "base", "omits", "unconditional", "origin")
+	d.fields(spec, "spec of a Platform", "base", "omits", "unconditional", "origin", "phases")
 	if base := spec.get("base"); base != nil && d.text(base, "base") != defaultPlatform && base.shape == text {
 		d.add(mistake{at: base.at, code: codePlatform, msg: fmt.Sprintf("base %q is not known", cut(base.text, 64)), hint: joined("known: "+defaultPlatform, "a Platform refines a profile that is built in")})
 	}
@@ -39,6 +40,7 @@ func (d *decoder) platformDocument(n *node) {
 	p.omits = d.schemaPaths(spec.get("omits"), "omits")
 	p.unconditional = d.conditions(spec.get("unconditional"))
 	p.profile.Origin = d.gnmiOrigin(spec.get("origin"))
+	p.phases = d.phases(spec.get("phases"))
 	if name != "" {
 		d.platforms = append(d.platforms, p)
 	}
@@ -55,6 +57,50 @@ func (d *decoder) gnmiOrigin(n *node) string {
 		return ""
 	}
 	return text
+}
+
+// phases reads groups of paths that the devices take one after the other. A path
+// is written as in manage, without exclusions, and stands in one group.
+func (d *decoder) phases(n *node) [][]string {
+	if n.empty() {
+		return nil
+	}
+	if n.shape != sequence {
+		d.add(mistake{at: n.at, code: codeShape, msg: "phases must be a list of lists, not " + n.shape.String(), hint: "for example phases: [[/network-instances], [/interfaces]]"})
+		return nil
+	}
+	var out [][]string
+	seen := make(map[string]place)
+	for _, item := range n.items {
+		var group []string
+		for _, e := range d.texts(item, "a phase") {
+			if path, ok := d.phasePath(e, seen); ok {
+				group = append(group, path)
+			}
+		}
+		if item.empty() {
+			d.add(mistake{at: item.at, code: codePlatformValue, msg: "a phase has no paths", hint: "what no phase names comes last by itself"})
+		}
+		out = append(out, group)
+	}
+	return out
+}
+
+func (d *decoder) phasePath(e entry, seen map[string]place) (string, bool) {
+	p, err := tree.ParsePath(e.text)
+	if err == nil {
+		p, _, err = tree.OpenConfig().Resolve(p)
+	}
+	if err != nil {
+		d.add(mistake{at: e.at, code: codePlatformValue, msg: err.Error(), hint: "for example /interfaces/interface/subinterfaces"})
+		return "", false
+	}
+	if first, twice := seen[p.String()]; twice {
+		d.add(mistake{at: e.at, code: codePlatformValue, msg: fmt.Sprintf("%s has its phase already, at %s", cut(e.text, 80), first), hint: "leave one out"})
+		return "", false
+	}
+	seen[p.String()] = e.at
+	return e.text, true
 }
 
 // schemaPaths reads paths of the schema, without keys.
@@ -138,7 +184,7 @@ func schemaPath(text string) (string, error) {
 // platform finds the device's platform, and what of it the device is allowed to go
 // without.
 func (f *fleet) platform(l *ledger, s *subject, byName map[string]*platformDoc) {
-	s.Profile = models.Profile{} // the document may be kept from another tree
+	s.Profile, s.Phases = models.Profile{}, nil // the document may be kept from another tree
 	if e := s.platformName; e.text != "" && e.text != defaultPlatform {
 		if s.platform = byName[e.text]; s.platform == nil && !f.mentioned("Platform") {
 			names := []string{defaultPlatform}
@@ -150,7 +196,7 @@ func (f *fleet) platform(l *ledger, s *subject, byName map[string]*platformDoc) 
 		}
 	}
 	if s.platform != nil {
-		s.Profile = s.platform.profile
+		s.Profile, s.Phases = s.platform.profile, s.platform.phases
 	}
 	for _, e := range s.allowed {
 		if !slices.ContainsFunc(s.omits(), func(o entry) bool { return covers(o.text, e.text) || covers(e.text, o.text) }) {

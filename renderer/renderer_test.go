@@ -267,6 +267,7 @@ func TestOnlyWhatAChangeTouchesIsRenderedAnew(t *testing.T) {
 		{"a condition that a platform lifts", "extra/platform.yaml", "/encapsulation", "/evpn", 1},
 		{"what is managed", "inventory/groups.yaml", "/acl]", "/acl, /lldp]", 7},
 		{"how a platform is spoken to", "extra/platform.yaml", "origin: openconfig", "origin: oc", 0},
+		{"in which order a platform is written", "extra/platform.yaml", "  origin:", "  phases: [[/interfaces]]\n  origin:", 0},
 		{"a kind that all have", "fabric/system.yaml", "lon1.example.com", "lon2.example.com", 7},
 	} {
 		repo := template(t)

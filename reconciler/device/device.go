@@ -36,7 +36,7 @@
 //
 // # Writing
 //
-// [Session.Apply] sends a plan as one SetRequest, which gNMI makes atomic: all
+// [Session.Apply] sends a plan's operations as one SetRequest, which gNMI makes atomic: all
 // or nothing (gNMI 3.4.3). It does not read back; that is the caller's next step
 // whatever Apply returned. Values go as ready-made JSON_IETF, paths as elements:
 // nothing is converted on the way.

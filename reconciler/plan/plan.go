@@ -6,8 +6,9 @@
 //
 // A [Plan] holds one difference twice. Changes is for people and guards: leaf by
 // leaf, in the order of the canonical config. Deletes, Replaces and Updates are
-// for the wire: the operations of one gNMI SetRequest, which a target applies in
-// that order (gNMI 3.4.3). Applied to running they give intended.
+// for the wire: the operations of one gNMI SetRequest, or of several (see Strategies),
+// which a target applies in that order (gNMI 3.4.3). Applied to running they give
+// intended.
 //
 // # What counts as a difference
 //
