@@ -209,7 +209,7 @@ func writeGNMI(to *bytes.Buffer, p *Plan, o Options) {
 			number = fmt.Sprintf(" %d of %d", i+1, len(all))
 		}
 		if i > 0 {
-			b.WriteString("---\n")
+			b.WriteString("---\n# a request file of gnmic's holds one: send each by itself, in this order\n")
 		}
 		b.WriteString("# SetRequest" + number)
 		if o.Title != "" {
