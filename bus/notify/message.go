@@ -24,7 +24,7 @@ func story(e models.Episode, diff string) Message {
 		m.Text = fmt.Sprintf("It stood from %s to %s (%s): %s", e.Opened.UTC().Format(chatTime), e.Closed.UTC().Format(chatTime),
 			e.Closed.Sub(e.Opened).Round(time.Second), e.Summary)
 	case !e.Changed.IsZero():
-		m.Version = "changed " + string(e.Diff)
+		m.Version = "changed " + stamp(e.Changed)
 		m.Title = fmt.Sprintf("%s: drift has changed: %s", e.Device, count(e.Changes, "change"))
 		m.Text = lines(e.Summary, "Stands since "+e.Opened.UTC().Format(chatTime)+".", next(e))
 		m.Code = diff

@@ -28,7 +28,7 @@ func episode() models.Episode {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	return models.Episode{
 		ID: "leaf01-20260102T030405Z", Device: "leaf01", Generation: 3, Mode: models.DriftEnforce, Changes: 1,
-		Summary: "/vlans/vlan[vlan-id=10]/config/name ENG → OPS", Diff: "d1", Opened: at,
+		Summary: "/vlans/vlan[vlan-id=10]/config/name (found OPS, expected ENG)", Diff: "d1", Opened: at,
 	}
 }
 
@@ -55,7 +55,7 @@ func TestSlackTakesTheStoryOfAnEpisode(t *testing.T) {
 			t.Errorf("message %d: %s", i, all[i].Plain())
 		}
 	}
-	for _, want := range []string{"ENG → OPS", "+name: ENG <&> '''", "enforce"} {
+	for _, want := range []string{"found OPS, expected ENG", "+name: ENG <&> '''", "enforce"} {
 		if !strings.Contains(all[0].Plain(), want) {
 			t.Errorf("%q is not in %s", want, all[0].Plain())
 		}
@@ -155,4 +155,18 @@ func FuzzRetryAfter(f *testing.F) {
 			t.Errorf("%s", d)
 		}
 	})
+}
+
+// What happens about drift may change while the drift does not.
+func TestEachChangeOfAnEpisodeIsAMessage(t *testing.T) {
+	e := episode()
+	e.Changed, e.Diff = e.Opened.Add(time.Minute), "d2"
+	first := story(e, "")
+	if again := story(e, ""); again.Version != first.Version {
+		t.Errorf("told twice: %q, then %q", first.Version, again.Version)
+	}
+	e.Changed, e.Mode = e.Opened.Add(2*time.Minute), models.DriftObserve
+	if then := story(e, ""); then.Version == first.Version {
+		t.Errorf("not told: %q", then.Version)
+	}
 }
