@@ -1,11 +1,16 @@
 package plan
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/setpoint-net/setpoint/models/tree"
 )
 
 func TestWidthIsInColumnsOfATerminal(t *testing.T) {
@@ -88,4 +93,55 @@ func TestASecretOfSeveralLinesIsNotShown(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Nothing that a device shows, in a value or a key, reaches a terminal as anything
+// but text, in any form, and no line of it passes for one of the form's own.
+func FuzzForms(f *testing.F) {
+	for _, s := range []string{"", "a", "\x1b[31mred", "a\nb\n", "a\r\nb", "\u202e", "\u009b31m", "```\n|`", "+x\n-y\n@@ z @@", "\x00", "]\\/", "\u2028", "\ufeff\n", "日\n🚀", "\n\n0"} {
+		f.Add(s, "other\n"+s)
+	}
+	f.Fuzz(func(t *testing.T, was, is string) {
+		config := func(s string) *tree.Tree {
+			name, err := json.Marshal("e" + s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			value, err := json.Marshal(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, _, err := tree.ParseLenient(tree.OpenConfig(), fmt.Appendf(nil,
+				`{"interfaces":{"interface":[{"name":%s,"config":{"name":%[1]s}}]},"system":{"config":{"motd-banner":%s}}}`, name, value))
+			if err != nil {
+				t.Skip(err)
+			}
+			return out
+		}
+		p := Diff(config(was), config(is))
+		for _, form := range Forms() {
+			got := text(t, p, Options{Form: form, Title: "leaf01"})
+			if !utf8.ValidString(got) {
+				t.Errorf("%s is not UTF-8: %q", form, got)
+			}
+			for _, r := range got {
+				if r != '\n' && !unicode.IsPrint(r) {
+					t.Errorf("%s: %q in %q", form, r, got)
+				}
+			}
+			if form == Unified && p.Empty() == strings.Contains(got, "\n@@ /") {
+				t.Errorf("%s: %q", form, got)
+			}
+		}
+		for line := range strings.Lines(text(t, p, Options{Form: Unified})) {
+			if own := "+-@ "; !strings.ContainsRune(own, rune(line[0])) || strings.HasPrefix(line, "@") && !strings.HasPrefix(line, "@@ /") {
+				t.Errorf("a line of its own: %q", line)
+			}
+		}
+		for _, line := range []string{Brief(p, 120), Found(p, 120)} {
+			if strings.ContainsFunc(line, notPrintable) {
+				t.Errorf("not one line: %q", line)
+			}
+		}
+	})
 }

@@ -85,7 +85,7 @@ func (u *unifiedWriter) block(name string, lines []line) {
 		if strings.HasPrefix(text, "|") {
 			text = name + ": " + text
 		}
-		u.line(map[byte]string{'+': green, '-': red}[l.sign], strings.TrimRight(string(l.sign)+text, " "))
+		u.line(map[byte]string{'+': green, '-': red}[l.sign], string(l.sign)+strings.TrimRight(text, " "))
 	}
 }
 
