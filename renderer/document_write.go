@@ -69,17 +69,22 @@ type Lifted struct {
 	Why  string // one line
 }
 
-// WritePlatform writes a Platform document that lifts conditions, each with its
-// reason as a comment.
-func WritePlatform(w io.Writer, name string, lifted []Lifted) error {
+// WritePlatform writes the Platform document that a device names: its profile, and the
+// conditions that it lifts, each with its reason as a comment.
+func WritePlatform(w io.Writer, d models.Device, lifted []Lifted) error {
 	var p printer
 	p.line(0, "apiVersion: %s", apiVersion)
 	p.line(0, "kind: Platform")
 	p.line(0, "metadata:")
-	p.line(1, "name: %s", yamlText(name))
+	p.line(1, "name: %s", yamlText(d.Platform))
 	p.line(0, "spec:")
 	p.line(1, "base: %s", defaultPlatform)
-	p.line(1, "unconditional:")
+	if d.Profile.Origin != "" {
+		p.line(1, "origin: %s", yamlText(d.Profile.Origin))
+	}
+	if len(lifted) > 0 {
+		p.line(1, "unconditional:")
+	}
 	for _, l := range lifted {
 		p.line(2, "# %s", strings.Join(strings.Fields(l.Why), " "))
 		p.line(2, "- %s", yamlText(l.Path))

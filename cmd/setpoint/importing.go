@@ -85,7 +85,7 @@ func (i *importing) run(ctx context.Context, address string, paths []string, out
 	}
 	d := models.Device{
 		Address: t.Address, Platform: "openconfig", Credentials: credentials, Adopt: models.AdoptApprove,
-		Name: models.DeviceName(i.name), Manage: m.manage,
+		Name: models.DeviceName(i.name), Manage: m.manage, Profile: t.Profile,
 	}
 	if d.Name == "" {
 		d.Name = nameOf(m.running, t.Address)
@@ -190,6 +190,9 @@ func compose(ctx context.Context, d models.Device, running *tree.Tree) (document
 	for _, p := range doc.secrets {
 		d.Manage = append(d.Manage, "!"+p)
 	}
+	if d.Profile.Origin != "" {
+		d.Platform = platformName(d.Name)
+	}
 	for range composeRounds {
 		unfit, err := doc.write(ctx, d, running)
 		if err != nil || len(unfit) == 0 {
@@ -233,9 +236,14 @@ func platformName(name models.DeviceName) string {
 	return like + strings.Trim(string(name[:min(len(name), 63-len(like))]), "._-")
 }
 
-const platformComment = `# %s runs what the model has a condition (when) against. Devices of one make can
+const platformComment = `# %s %s. Devices of one make can
 # share a Platform: keep one such document, and name it in each Device.
 `
+
+const (
+	liftsReason  = "runs what the model has a condition (when) against"
+	originReason = "wants an origin in every path"
+)
 
 // write makes the document's text, and renders it to see that it is right.
 func (doc *document) write(ctx context.Context, d models.Device, running *tree.Tree) ([]unfit, error) {
@@ -249,9 +257,13 @@ func (doc *document) write(ctx context.Context, d models.Device, running *tree.T
 		doc.leaves++
 	}
 	var text bytes.Buffer
-	if len(doc.lifted) > 0 {
-		fmt.Fprintf(&text, platformComment, d.Name)
-		if err := renderer.WritePlatform(&text, d.Platform, doc.lifted); err != nil {
+	if len(doc.lifted) > 0 || d.Profile.Origin != "" {
+		why := liftsReason
+		if len(doc.lifted) == 0 {
+			why = originReason
+		}
+		fmt.Fprintf(&text, platformComment, d.Name, why)
+		if err := renderer.WritePlatform(&text, d, doc.lifted); err != nil {
 			return nil, err
 		}
 		text.WriteString("---\n")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/setpoint-net/setpoint/models"
 	"github.com/setpoint-net/setpoint/models/tree"
 	"github.com/setpoint-net/setpoint/reconciler/device"
 )
@@ -21,6 +22,7 @@ type reaching struct {
 	username, passwordEnv string
 	ca                    string
 	insecure              bool
+	origin                string
 }
 
 func (r *reaching) flags(c *cobra.Command) {
@@ -30,6 +32,7 @@ func (r *reaching) flags(c *cobra.Command) {
 	c.Flags().StringVar(&r.passwordEnv, "password-env", "", "the environment variable that holds the password")
 	c.Flags().StringVar(&r.ca, "ca", "", "PEM file of the authority that signed the target's certificate; default: the system's")
 	c.Flags().BoolVar(&r.insecure, "insecure", false, "plain text, no TLS: labs only")
+	c.Flags().StringVar(&r.origin, "origin", "", "the origin to name in every path, for targets that are silent without it (openconfig)")
 }
 
 // target makes what device.Dial needs, and the name of the credentials.
@@ -40,7 +43,7 @@ func (r *reaching) target(address string, scope *tree.Scope) (device.Target, str
 	}
 	return device.Target{
 		Address: withPort(address), TLS: t.tls, Insecure: t.insecure,
-		Username: t.username, Password: t.password, Scope: scope, Schema: tree.OpenConfig(),
+		Username: t.username, Password: t.password, Profile: models.Profile{Origin: r.origin}, Scope: scope, Schema: tree.OpenConfig(),
 	}, name, nil
 }
 
