@@ -9,5 +9,10 @@
 // line as scripts; bench_test.go and report_test.go measure the road (make bench);
 // house_test.go checks the shape of the tree itself.
 //
+// suite_test.go and scenarios_test.go are the suite that "make e2e-target" runs against
+// a target that is not ours, and the tests against the simulator; relay_test.go stands
+// between and counts Sets, raw_test.go looks at the target, target_test.go holds what
+// came out to the table of known servers.
+//
 // It never imports a stage: what it asserts is what a user could see.
 package e2e
