@@ -218,6 +218,19 @@ func TestNotifierTellsWhatPoliciesSay(t *testing.T) {
 			"b policy failure 1 violation: a.yaml:14:9 policy Frames: 9000 is not 9214 (on leaf01)",
 			"c plan success rendered 0 devices; the difference cannot be shown", "c policy success 2 warnings")
 		stop()
+		lost := "status/github/acme/network/" + commit("a") + "/" + ContextPolicy // the process ended before it was stored
+		_, rev, err := h.slots.Get(t.Context(), lost)
+		if err == nil {
+			err = h.slots.Delete(t.Context(), lost, rev)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop = start(t, h.notifier(e))
+		settle()
+		got, _ = e.heard()
+		expect(t, "after a crash", got, "a policy success 2 warnings: a.yaml:14:9 policy Frames: 9000 is not 9214 (on leaf01), and 1 more")
+		stop()
 		if _, _, err := h.bus.Blobs().Sweep(t.Context(), func(models.Hash) bool { return false }, 0); err != nil {
 			t.Fatal(err)
 		}

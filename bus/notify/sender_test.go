@@ -456,7 +456,7 @@ func TestSenderNeverSpendsTheLastStatusesOnProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wire{}
 		s := newSender("status/f", newShelf(), slog.New(slog.DiscardHandler), w.post)
-		s.adopt("k", Slot{Generation: 1, Status: status(1, StateSuccess, "x").Status, Posted: "x", Posts: maxProgress}, 0)
+		s.adopt("k", Slot{Generation: 1, Status: status(1, StatePending, "x").Status, Posted: "pending: x", Posts: maxProgress}, 0)
 		launch(t, s)
 		s.want("k", status(2, StatePending, "received"))
 		time.Sleep(time.Hour)
