@@ -51,6 +51,9 @@ func TestACommitThatTakesTooMuchFromTheFleetWaitsForAPerson(t *testing.T) {
 	if out, code := w.setpoint("approve", "4", "--allow", "mass-delete"); code != 0 {
 		t.Errorf("approve exits with %d: %s", code, out)
 	}
+	if out, code := w.setpoint("status", "--wait", sha, "--timeout", "30s"); code != 0 || !strings.Contains(out, "done, allowed by ") {
+		t.Errorf("status --wait exits with %d: %s", code, out)
+	}
 	w.awaitStatus(sha, "setpoint/deploy", func(s notifytest.Status) bool { return s.State == "success" })
 	w.untouched(2)
 

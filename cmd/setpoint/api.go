@@ -14,6 +14,7 @@ import (
 
 	"github.com/setpoint-net/setpoint/models"
 	"github.com/setpoint-net/setpoint/reconciler"
+	"github.com/setpoint-net/setpoint/reconciler/rollout"
 )
 
 // The service answers its command line over HTTP on a unix socket of mode 0600:
@@ -136,10 +137,15 @@ func (s *service) journey(ctx context.Context, g models.Generation, a *statusAns
 	if e, ok := rollouts[key]; ok {
 		a.Rollout = &e.Value
 	}
-	if r, ok := held(rollouts); ok {
+	r, ok := held(rollouts)
+	if !ok {
+		return nil
+	}
+	_, rev, err = rollout.Permits(s.bus).Get(ctx, fmt.Sprint(r.Generation))
+	if err == nil && rev == 0 { // otherwise it begins in a moment
 		a.Held = &r
 	}
-	return nil
+	return err
 }
 
 func (s *service) drift(ctx context.Context, a *statusAnswer) error {

@@ -52,6 +52,9 @@ rollout     held: no device is assigned or released by it
 	if !s.settled("0123456") || s.converged() {
 		t.Errorf("--wait ends %v, converged %v", s.settled("0123456"), s.converged())
 	}
+	if s.Held = nil; s.settled("0123456") {
+		t.Error("--wait ends though it was allowed just now")
+	}
 }
 
 // The head may have mistakes, and what was held before it can be allowed still.
@@ -73,6 +76,20 @@ guard       mass-delete: 41 of 88 devices lose configuration: leaf01, leaf02, le
             look at the commit, then: setpoint approve 7 --allow mass-delete
 devices     100: 100 applied
 `)
+}
+
+func TestStatusSaysHowToAllowADevicesPlan(t *testing.T) {
+	for _, tt := range []struct{ reason, want string }{
+		{"guard mass-delete: 4 of 4 entries of /x would go", "setpoint approve leaf02 --allow mass-delete"},
+		{"guard empty: nothing is intended; guard management: /x: the address would go", "setpoint approve leaf02 --allow empty,management"},
+		{"refused: no guard service: none", ""},
+		{"", ""},
+	} {
+		held := []models.DeviceNote{{Device: "leaf01", Reason: "refused: mtu"}, {Device: "leaf02", Reason: tt.reason}}
+		if got := allowDevice(held); got != tt.want {
+			t.Errorf("%q gives %q, want %q", tt.reason, got, tt.want)
+		}
+	}
 }
 
 func TestStatusSaysWhoAllowedIt(t *testing.T) {

@@ -86,7 +86,7 @@ func (s *statusAnswer) settled(commit string) bool {
 		return false
 	}
 	return s.converged() || s.Render != nil && s.Render.State == models.RenderMistakes ||
-		s.Rollout != nil && s.Rollout.State == models.RolloutHeld
+		s.Held != nil && s.Held.Generation == s.Head.Generation
 }
 
 // converged says whether the head is on every device, as last read, and nothing
@@ -118,6 +118,9 @@ func (s *statusAnswer) write(w io.Writer, output string) error {
 	row("rollout", "%s", s.rolloutLine(t))
 	if s.Rollout != nil {
 		notes(row, t, "held", s.Rollout.Held)
+		if command := allowDevice(s.Rollout.Held); command != "" {
+			row("", "%s", t.dim("look, then: "+command))
+		}
 		notes(row, t, "deferred", s.Rollout.Deferred)
 		notes(row, t, "awaiting", s.Rollout.Awaiting)
 		if len(s.Rollout.Awaiting) > 0 {
@@ -171,6 +174,23 @@ func holdLines(t term, r *models.Rollout) []string {
 		lines = append(lines, about(t, g.Name, text))
 	}
 	return lines
+}
+
+var guardName = regexp.MustCompile(`\bguard ([a-z-]+): `)
+
+// allowDevice is what lets the first device go on that a guard holds; "" for none.
+func allowDevice(held []models.DeviceNote) string {
+	for _, n := range held {
+		if !strings.HasPrefix(n.Reason, "guard ") {
+			continue
+		}
+		var names []string
+		for _, m := range guardName.FindAllStringSubmatch(n.Reason, -1) {
+			names = append(names, m[1])
+		}
+		return fmt.Sprintf("setpoint approve %s --allow %s", n.Device, strings.Join(names, ","))
+	}
+	return ""
 }
 
 // allowCommand is what lets a held rollout begin.
