@@ -239,26 +239,9 @@ func lines(n *gnmi.Notification) []string {
 		out = append(out, "-"+pathText(d))
 	}
 	for _, u := range n.GetUpdate() {
-		out = append(out, pathText(u.GetPath())+" "+valueText(u.GetVal()))
+		out = append(out, pathText(u.GetPath())+" "+sim.ValueText(u.GetVal()))
 	}
 	return out
-}
-
-// valueText writes JSON_IETF as it is, and other values with their kind.
-func valueText(v *gnmi.TypedValue) string {
-	switch x := v.GetValue().(type) {
-	case *gnmi.TypedValue_JsonIetfVal:
-		return string(x.JsonIetfVal)
-	case *gnmi.TypedValue_JsonVal:
-		return "json " + string(x.JsonVal)
-	case *gnmi.TypedValue_LeaflistVal:
-		var all []string
-		for _, e := range x.LeaflistVal.GetElement() {
-			all = append(all, valueText(e))
-		}
-		return "[" + strings.Join(all, " ") + "]"
-	}
-	return strings.ReplaceAll(v.String(), "  ", " ")
 }
 
 func ietf(text string) *gnmi.TypedValue {
@@ -321,7 +304,7 @@ func (w *wire) running(text string) string {
 	if err != nil {
 		w.t.Fatalf("Get %s: %v", text, err)
 	}
-	return valueText(resp.GetNotification()[0].GetUpdate()[0].GetVal())
+	return sim.ValueText(resp.GetNotification()[0].GetUpdate()[0].GetVal())
 }
 
 // decode reads JSON, without the modules of its names.

@@ -48,6 +48,10 @@ func lines(n *gnmi.Notification) []string {
 	return out
 }
 
+// ValueText writes JSON_IETF as it is, and other values with their kind; for the
+// tests from outside too.
+func ValueText(v *gnmi.TypedValue) string { return valueText(v) }
+
 func valueText(v *gnmi.TypedValue) string {
 	switch x := v.GetValue().(type) {
 	case *gnmi.TypedValue_JsonIetfVal:
