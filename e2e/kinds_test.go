@@ -82,7 +82,7 @@ import "list"
   hint: known: approve, auto
 devices/leaf0503.yaml:8:73: /interfaces/interface[name=Ethernet9]/config/mtu: 90000: does not fit uint16 [yang-value]
 devices/leaf0998.yaml:8:3: spec of a Device has no field "colour" [field]
-  hint: known: address, adopt, allowUnenforced, credentials, decommission, manage, openconfig, platform, redundancy, vars
+  hint: known: address, adopt, allowUnenforced, apply, credentials, decommission, manage, openconfig, platform, redundancy, vars
 ports.yaml:11:1: kind Endless did not finish within 5 s (on leaf0000) [kind-time]
   hint: look for wide ranges, and for lists over lists
 4 mistakes in 4 files

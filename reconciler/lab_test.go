@@ -157,11 +157,15 @@ func (g *gear) dial(ctx context.Context, d models.Device) (Device, error) {
 	return g, err
 }
 
-func (g *gear) Read(_ context.Context, roots []string) ([]tree.Part, error) {
+func (g *gear) Read(ctx context.Context, roots []string) ([]tree.Part, error) {
 	g.mu.Lock()
 	takes := g.takes
 	g.mu.Unlock()
-	time.Sleep(takes)
+	select {
+	case <-time.After(takes):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.reads++

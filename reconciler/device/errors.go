@@ -30,6 +30,9 @@ func connectionError(err error) error {
 	case codes.PermissionDenied:
 		return fmt.Errorf("%w: the target refused the user name or password, or the user may not do this (%s)", ErrUnauthenticated, text)
 	case codes.DeadlineExceeded:
+		if strings.HasPrefix(text, "stream terminated by RST_STREAM") || text == context.DeadlineExceeded.Error() {
+			return fmt.Errorf("%w: no answer in time: %w", ErrUnreachable, context.DeadlineExceeded) // how the library gave up says nothing
+		}
 		return fmt.Errorf("%w: no answer in time (%s): %w", ErrUnreachable, text, context.DeadlineExceeded)
 	case codes.Canceled:
 		return fmt.Errorf("%w: the call was cancelled (%s): %w", ErrUnreachable, text, context.Canceled)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -167,6 +168,9 @@ func TestHangingTargetIsUnreachableAfterTheReadTimeout(t *testing.T) {
 				target, _ := f.reach(t)
 				_, err := dial(t, target).Running(t.Context())
 				wraps(t, err, ErrUnreachable, address, "no answer in time")
+				if strings.Contains(err.Error(), "RST_STREAM") || strings.Count(err.Error(), "deadline") > 1 {
+					t.Errorf("%v says how the library gave up", err)
+				}
 				if !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("%v does not wrap the deadline", err)
 				}
