@@ -264,11 +264,14 @@ func (f *fleet) revealed(p *plan.Plan) (*plan.Plan, error) {
 }
 
 func (f *fleet) filled(v plan.Value) (*tree.Value, error) {
+	if !namesSecret(v.Node) {
+		return v.Node, nil
+	}
 	var err error
 	t := tree.Empty(f.Schema).ReplaceAt(v.Path, v.Node)
 	filled := t
 	t.Leaves(func(p tree.Path, leaf *tree.Value) bool {
-		if !leaf.Schema.Secret || !strings.HasPrefix(leaf.Text(), secretPrefix) {
+		if !namesSecret(leaf) {
 			return true
 		}
 		var secret string
@@ -285,10 +288,11 @@ func (f *fleet) filled(v plan.Value) (*tree.Value, error) {
 		filled = filled.ReplaceAt(p, node)
 		return true
 	})
-	if filled == t {
-		return v.Node, err
-	}
 	return filled.Lookup(v.Path), err
+}
+
+func namesSecret(v *tree.Value) bool {
+	return v.Schema.Secret && strings.HasPrefix(v.Text(), secretPrefix) || slices.ContainsFunc(v.Members(), namesSecret)
 }
 
 // reveal gives the secret that a leaf's text names, or the text itself.

@@ -188,6 +188,9 @@ func streamError(err error) error {
 func (s *Session) concerns(n *gnmi.Notification) (string, bool) {
 	root, does := "", false
 	meets := func(path *gnmi.Path) {
+		if does && (root == "" || top(n.GetPrefix(), path) == root) {
+			return // nothing new, and there may be thousands
+		}
 		name, ok := s.concernsPath(n.GetPrefix(), path)
 		switch {
 		case !ok:
@@ -204,6 +207,16 @@ func (s *Session) concerns(n *gnmi.Notification) (string, bool) {
 		meets(u.GetPath())
 	}
 	return root, does
+}
+
+// top is the first name of a path, as it came.
+func top(prefix, path *gnmi.Path) string {
+	for _, p := range []*gnmi.Path{prefix, path} {
+		if elems := p.GetElem(); len(elems) > 0 {
+			return elems[0].GetName()
+		}
+	}
+	return ""
 }
 
 func (s *Session) concernsPath(prefix, path *gnmi.Path) (root string, does bool) {
