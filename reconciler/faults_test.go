@@ -76,10 +76,7 @@ var faultRows = []fault{
 		name:    "does a Set by halves",
 		faults:  sim.Faults{NonAtomic: true, Refuse: []string{"/system/config/login-banner"}},
 		deploys: models.DeviceHeld, says: "refused, and changed in part all the same: ",
-		in: map[strategy]otherwise{
-			byRoot:   {models.DeviceHeld, "refused: ", 1}, // it is the first replace that is refused
-			inPhases: {models.DeviceHeld, "refused in phase 2 of 4, phase 1 stays: ", 2},
-		},
+		in: map[strategy]otherwise{inPhases: {models.DeviceHeld, "refused in phase 2 of 4, phase 1 stays: ", 2}},
 	},
 	{name: "loses the answer to a Set", faults: sim.Faults{LoseAnswer: "hang"}, deploys: models.DeviceApplied, within: soon},
 	{name: "loses the connection in a Set", faults: sim.Faults{LoseAnswer: "cut"}, deploys: models.DeviceApplied, within: soon},

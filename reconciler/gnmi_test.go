@@ -1,14 +1,17 @@
 package reconciler
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -131,7 +134,6 @@ func byDevice(err error) Class {
 
 // start runs driver and reconciler; the returned function stops them and waits.
 func (n *network) start() (stop func()) {
-	ctx, cancel := context.WithCancel(n.ctx)
 	log := slog.New(slog.DiscardHandler)
 	if testing.Verbose() {
 		log = slog.New(slog.NewTextHandler(n.t.Output(), nil))
@@ -141,40 +143,52 @@ func (n *network) start() (stop func()) {
 		Assignments: n.assignments, Devices: n.devices, Episodes: n.episodes, Ledgers: Ledgers(n.bus), Orders: Orders(n.bus), Blobs: n.bus.Blobs(),
 		Dial: n.dial, Classify: byDevice, Workers: 8, Log: log,
 	}
-	var wg sync.WaitGroup
-	for _, run := range []func(context.Context) error{d.Run, r.Run} {
-		wg.Go(func() {
-			if err := run(ctx); err != nil {
-				n.t.Error(err)
-			}
-		})
-	}
-	return func() { cancel(); wg.Wait() }
+	return together(n.ctx, n.t, d.Run, r.Run)
 }
 
 // push is a rendered generation that gives every device the same config.
 func (n *network) push(g models.Generation, config string) {
 	n.t.Helper()
-	canonical := parse(n.t, config).Canonical()
-	var m models.Manifest
-	hashes, err := n.bus.Blobs().Put(n.ctx, canonical)
+	rendered(n.ctx, n.t, n.bus, g, config, slices.SortedFunc(maps.Values(n.entry), func(a, b models.Device) int { return cmp.Compare(a.Name, b.Name) })...)
+}
+
+// rendered stores a generation that gives some devices the same config, as the
+// renderer's stage would.
+func rendered(ctx context.Context, t testing.TB, b *bus.Bus, g models.Generation, config string, entries ...models.Device) {
+	t.Helper()
+	hashes, err := b.Blobs().Put(ctx, parse(t, config).Canonical())
 	if err != nil {
-		n.t.Fatal(err)
+		t.Fatal(err)
 	}
-	for _, d := range n.entry {
+	var m models.Manifest
+	for _, d := range entries {
 		m.Devices = append(m.Devices, models.Intended{Device: d, Config: hashes[0]})
 	}
 	data, err := json.Marshal(m)
 	if err != nil {
-		n.t.Fatal(err)
+		t.Fatal(err)
 	}
-	if hashes, err = n.bus.Blobs().Put(n.ctx, data); err != nil {
-		n.t.Fatal(err)
+	if hashes, err = b.Blobs().Put(ctx, data); err != nil {
+		t.Fatal(err)
 	}
 	r := models.Render{Generation: g, Commit: fmt.Sprint("c", g), State: models.Rendered, Manifest: hashes[0]}
-	if _, err := n.renders.Update(n.ctx, fmt.Sprint(g), r, 0); err != nil {
-		n.t.Fatal(err)
+	if _, err := bus.TableOf[models.Render](b, "manifests").Update(ctx, fmt.Sprint(g), r, 0); err != nil {
+		t.Fatal(err)
 	}
+}
+
+// together runs what runs until it is stopped; the returned function stops it.
+func together(ctx context.Context, t testing.TB, runs ...func(context.Context) error) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	for _, run := range runs {
+		wg.Go(func() {
+			if err := run(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	return func() { cancel(); wg.Wait() }
 }
 
 // await returns a row once it is as ok says.

@@ -421,7 +421,6 @@ func (c *cell) open(dir string) {
 
 // start serves the target and runs setpoint; the returned function stops both.
 func (c *cell) start() (stop func()) {
-	ctx, cancel := context.WithCancel(c.ctx)
 	log := slog.New(slog.NewJSONHandler(&c.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	d := &rollout.Driver{Renders: c.renders, Assignments: c.assignments, Devices: c.devices, Rollouts: c.rollouts, Bus: c.bus, Blobs: c.bus.Blobs(), Log: log}
 	r := &Reconciler{
@@ -434,15 +433,7 @@ func (c *cell) start() (stop func()) {
 			return "", errors.New("no such secret")
 		},
 	}
-	var wg sync.WaitGroup
-	for _, run := range []func(context.Context) error{d.Run, r.Run, func(ctx context.Context) error { return c.target.Serve(ctx, c.lis) }} {
-		wg.Go(func() {
-			if err := run(ctx); err != nil {
-				c.t.Error(err)
-			}
-		})
-	}
-	return func() { cancel(); wg.Wait() }
+	return together(c.ctx, c.t, d.Run, r.Run, func(ctx context.Context) error { return c.target.Serve(ctx, c.lis) })
 }
 
 func (c *cell) end(stop func()) {
@@ -504,25 +495,9 @@ func (c *cell) retry() {
 // push is a rendered generation. The secret is named, as the config repo has it.
 func (c *cell) push(g models.Generation, config string) {
 	c.t.Helper()
-	named := strings.Replace(config, deviceSecret, "secret://lab/admin", 1)
-	hashes, err := c.bus.Blobs().Put(c.ctx, parse(c.t, named).Canonical())
-	if err != nil {
-		c.t.Fatal(err)
-	}
 	entry := c.how.entry(c.mode)
 	entry.Profile = c.fault.profile
-	m := models.Manifest{Devices: []models.Intended{{Config: hashes[0], Device: entry}}}
-	data, err := json.Marshal(m)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	if hashes, err = c.bus.Blobs().Put(c.ctx, data); err != nil {
-		c.t.Fatal(err)
-	}
-	r := models.Render{Generation: g, Commit: fmt.Sprint("c", g), State: models.Rendered, Manifest: hashes[0]}
-	if _, err := c.renders.Update(c.ctx, fmt.Sprint(g), r, 0); err != nil {
-		c.t.Fatal(err)
-	}
+	rendered(c.ctx, c.t, c.bus, g, strings.Replace(config, deviceSecret, "secret://lab/admin", 1), entry)
 }
 
 // byHand is another client's change of the host name.

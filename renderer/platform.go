@@ -12,7 +12,8 @@ import (
 // platformDoc is a Platform document: what setpoint has to know of a vendor's gNMI
 // besides the profile that it refines. What the renderer acts on is settled here
 // (base, omits). Knobs that the session with the device acts on are its profile: it
-// goes with the device's entry in the manifest, and rendering looks at none of them.
+// goes with the device's entry in the manifest, as its phases do for the plan, and
+// rendering looks at none of them.
 type platformDoc struct {
 	name  string
 	at    place

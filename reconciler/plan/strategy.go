@@ -1,9 +1,10 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
 
 	"github.com/setpoint-net/setpoint/models"
 	"github.com/setpoint-net/setpoint/models/tree"
@@ -77,47 +78,58 @@ func (s Strategy) Diff(running, expected, meant *tree.Tree) *Plan {
 // managed path that stands for several entries makes a root of each. Where a root
 // can't be replaced as a whole, its operations stay and a note says why.
 func (s Strategy) byRoot(p *Plan, meant *tree.Tree) {
-	for _, root := range s.roots(p) {
-		within := func(v Value) bool { return v.Path.Within(root) }
-		gone := func(d tree.Path) bool { return d.Within(root) }
+	tops := s.Scope.Tops()
+	whole := map[string]bool{}
+	var replaces []Value
+	for _, root := range rootsOf(p, tops) {
 		v, why := meant.Lookup(root), s.apart(root)
 		switch {
 		case v != nil && isLeaf(v), slices.ContainsFunc(p.Deletes, root.Equal): // whole as it is
-		case why == "" && v == nil:
-			why = "nothing is intended there"
-			fallthrough
-		case why != "":
-			p.Notes = append(p.Notes, fmt.Sprintf("%s is changed entry by entry: %s", pathText(root), why))
+		case why == "" && v != nil:
+			whole[root.String()] = true
+			replaces = append(replaces, Value{root, v})
 		default:
-			p.Deletes = slices.DeleteFunc(p.Deletes, gone)
-			p.Updates = slices.DeleteFunc(p.Updates, within)
-			p.Replaces = append(slices.DeleteFunc(p.Replaces, within), Value{root, v})
+			p.Notes = append(p.Notes, fmt.Sprintf("%s is changed entry by entry: %s", pathText(root), cmp.Or(why, "nothing is intended there")))
 		}
 	}
+	within := func(q tree.Path) bool {
+		root := rootOf(q, tops)
+		return root != nil && whole[root.String()]
+	}
+	p.Deletes = slices.DeleteFunc(p.Deletes, within)
+	p.Updates = slices.DeleteFunc(p.Updates, func(v Value) bool { return within(v.Path) })
+	p.Replaces = append(replaces, slices.DeleteFunc(p.Replaces, func(v Value) bool { return within(v.Path) })...)
 }
 
-// roots are the managed roots that a plan has operations at or below, in the order
-// of the managed paths.
-func (s Strategy) roots(p *Plan) []tree.Path {
-	var at []tree.Path
-	at = append(at, p.Deletes...)
+// rootOf is the managed root that a path is at or below, nil for none.
+func rootOf(p tree.Path, tops []tree.Path) tree.Path {
+	for _, top := range tops {
+		if p.Within(top) {
+			return p[:len(top):len(top)]
+		}
+	}
+	return nil
+}
+
+// rootsOf are the managed roots that a plan has operations at or below, sorted.
+func rootsOf(p *Plan, tops []tree.Path) []tree.Path {
+	at := slices.Clone(p.Deletes)
 	for _, values := range [][]Value{p.Replaces, p.Updates} {
 		for _, v := range values {
 			at = append(at, v.Path)
 		}
 	}
-	var roots []tree.Path
-	for _, top := range s.Scope.Tops() {
-		var of []tree.Path
-		for _, q := range at {
-			if q.Within(top) && !slices.ContainsFunc(of, q[:len(top)].Equal) {
-				of = append(of, q[:len(top):len(top)])
-			}
+	roots := map[string]tree.Path{}
+	for _, q := range at {
+		if root := rootOf(q, tops); root != nil {
+			roots[root.String()] = root
 		}
-		slices.SortFunc(of, func(a, b tree.Path) int { return strings.Compare(a.String(), b.String()) })
-		roots = append(roots, of...)
 	}
-	return roots
+	var out []tree.Path
+	for _, text := range slices.Sorted(maps.Keys(roots)) {
+		out = append(out, roots[text])
+	}
+	return out
 }
 
 // apart says why a managed root is not replaced whole, "" if it may be.

@@ -72,11 +72,11 @@ func TestOnlyWholeManagedRootsThatDifferAreReplaced(t *testing.T) {
 	}{
 		{
 			what: "containers", manage: []string{"/system/config", "/system/dns", "/interfaces"},
-			want: "=/system/config =/interfaces",
+			want: "=/interfaces =/system/config",
 		},
 		{
 			what: "one within another", manage: []string{"/system/config", "/system", "/interfaces"},
-			want: "=/system =/interfaces",
+			want: "=/interfaces =/system",
 		},
 		{
 			what: "everything", manage: []string{"/"},
@@ -112,7 +112,7 @@ func TestOnlyWholeManagedRootsThatDifferAreReplaced(t *testing.T) {
 		},
 		{
 			what: "an exclusion elsewhere", manage: []string{"/system", "/interfaces", "!/lldp"},
-			want: "=/system =/interfaces",
+			want: "=/interfaces =/system",
 		},
 		{
 			what: "what came along", manage: []string{"/system", "/interfaces"}, spared: []string{"/system/config/domain-name"},
@@ -301,6 +301,36 @@ func TestEveryStrategyMakesRunningIntoIntended(t *testing.T) {
 	}
 	if several < 20 {
 		t.Errorf("only %d plans had several requests", several)
+	}
+}
+
+func TestAnEntryThatComesIsReplacedOnce(t *testing.T) {
+	how := strategy(t, models.ApplyRoot, nil, "/interfaces/interface[name=*]")
+	intended := mustParse(t, `{"interfaces":{"interface":[{"name":"a","config":{"name":"a"}}]}}`)
+	if got := requests(how.Diff(mustParse(t, `{}`), intended, intended)); len(got) != 1 || got[0] != "=/interfaces/interface[name=a]" {
+		t.Errorf("%q", got)
+	}
+}
+
+// A root for each of 2,000 interfaces.
+func BenchmarkByRoot(b *testing.B) {
+	s := tree.OpenConfig()
+	config := func(mtu int) *tree.Tree {
+		var entries []string
+		for i := range 2000 {
+			entries = append(entries, fmt.Sprintf(`{"name":"e%d","config":{"name":"e%d","mtu":%d,"description":"%d"}}`, i, i, mtu, mtu))
+		}
+		return mustParse(b, `{"interfaces":{"interface":[`+strings.Join(entries, ",")+`]}}`)
+	}
+	scope, err := tree.NewScope(s, []string{"/interfaces/interface[name=e*]"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	running, intended := config(1500), config(9000)
+	for b.Loop() {
+		if p := (Strategy{Scope: scope, Root: true}).Diff(running, intended, intended); len(p.Replaces) != 2000 {
+			b.Fatalf("%d replaces", len(p.Replaces))
+		}
 	}
 }
 
