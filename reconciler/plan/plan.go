@@ -42,9 +42,10 @@
 // people and guards see, Changes, stays the same. By root, one replace of all that is
 // intended at a managed root takes the place of the operations below it, but never
 // where something below it is excluded, or spared as the device's own: there they
-// stay as they are, and one of the plan's notes says so. In phases, the operations are cut into
-// several requests: first the deletes, from the last phase to the first, then what is written, from the
-// first to the last. That is not atomic, and a note says so.
+// stay as they are, and one of the plan's notes says so. In phases, the operations
+// are cut into several requests: first the deletes, from the last phase to the first,
+// then what is written, from the first to the last. That is not atomic, and a note
+// says so.
 //
 // # Secrets
 //
