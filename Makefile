@@ -39,9 +39,9 @@ e2e-gnmic: ## a simulated target driven by gnmic: GNMIC=/path/to/gnmic
 .PHONY: e2e-target
 e2e-target: ## setpoint at work on a gNMI target that is not ours: TARGET=host:port, see docs/targets.md
 	@if [ -z "$(TARGET)" ]; then \
-	  echo "e2e-target is not run: it needs a gNMI target that it may change, TARGET=host:port (SERVER=… USER=… PASSWORD_FILE=… CA=… INSECURE=1 ORIGIN=…, docs/targets.md)"; \
+	  echo "e2e-target is not run: it needs a gNMI target that it may change, TARGET=host:port (SERVER=… USER=… PASSWORD_FILE=… CA=… INSECURE=1 ORIGIN=… LEAVES=…, docs/targets.md)"; \
 	else \
-	  TARGET='$(TARGET)' TARGET_SERVER='$(SERVER)' TARGET_USER='$(if $(filter command,$(origin USER)),$(USER))' TARGET_INSECURE='$(INSECURE)' TARGET_ORIGIN='$(ORIGIN)' \
+	  TARGET='$(TARGET)' TARGET_SERVER='$(SERVER)' TARGET_USER='$(if $(filter command,$(origin USER)),$(USER))' TARGET_INSECURE='$(INSECURE)' TARGET_ORIGIN='$(ORIGIN)' TARGET_LEAVES='$(LEAVES)' \
 	  TARGET_PASSWORD_FILE='$(if $(PASSWORD_FILE),$(abspath $(PASSWORD_FILE)))' TARGET_CA='$(if $(CA),$(abspath $(CA)))' \
 	  $(GO) test -count=1 -timeout 30m -run '^TestATargetThatIsNotOurs$$' ./e2e -v; \
 	fi

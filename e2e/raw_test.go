@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,6 +25,7 @@ type raw struct {
 	gnmi.GNMIClient
 	login  func(context.Context) context.Context
 	origin string
+	scalar bool // leaves are sent as scalars
 }
 
 // leaves are values by path, both as raw normalises them: without modules, IPv6
@@ -44,6 +46,9 @@ func (r raw) path(text string) (*gnmi.Path, error) {
 // update is one value to be set, as JSON.
 func (r raw) update(path, value string) (*gnmi.Update, error) {
 	p, err := r.path(path)
+	if r.scalar {
+		return &gnmi.Update{Path: p, Val: typed(value)}, err
+	}
 	return &gnmi.Update{Path: p, Val: &gnmi.TypedValue{Value: &gnmi.TypedValue_JsonIetfVal{JsonIetfVal: []byte(value)}}}, err
 }
 
@@ -57,7 +62,10 @@ func (r raw) set(ctx context.Context, deletes []string, updates map[string]strin
 		}
 		req.Delete = append(req.Delete, p)
 	}
-	for _, path := range slices.Sorted(maps.Keys(updates)) {
+	paths := slices.SortedFunc(maps.Keys(updates), func(a, b string) int {
+		return cmp.Or(cmp.Compare(keyLast(b), keyLast(a)), cmp.Compare(a, b))
+	})
+	for _, path := range paths {
 		u, err := r.update(path, updates[path])
 		if err != nil {
 			return err
@@ -68,6 +76,35 @@ func (r raw) set(ctx context.Context, deletes []string, updates map[string]strin
 	defer cancel()
 	_, err := r.Set(ctx, req)
 	return err
+}
+
+// keyLast is 1 for a leaf that repeats a key of its entry. Targets that look at each
+// operation by itself want those first.
+func keyLast(path string) int {
+	at, leaf, _ := strings.Cut(path[strings.LastIndexByte(path, '[')+1:], "/config/")
+	if key, _, ok := strings.Cut(at, "="); ok && key == leaf {
+		return 1
+	}
+	return 0
+}
+
+// typed is a JSON value as a target takes it that takes scalars for leaves.
+func typed(text string) *gnmi.TypedValue {
+	v, _ := fromJSON([]byte(text))
+	switch v := v.(type) {
+	case bool:
+		return &gnmi.TypedValue{Value: &gnmi.TypedValue_BoolVal{BoolVal: v}}
+	case json.Number:
+		n, _ := strconv.ParseUint(v.String(), 10, 64)
+		return &gnmi.TypedValue{Value: &gnmi.TypedValue_UintVal{UintVal: n}}
+	case []any:
+		list := &gnmi.ScalarArray{}
+		for _, e := range v {
+			list.Element = append(list.Element, &gnmi.TypedValue{Value: &gnmi.TypedValue_StringVal{StringVal: fmt.Sprint(e)}})
+		}
+		return &gnmi.TypedValue{Value: &gnmi.TypedValue_LeaflistVal{LeaflistVal: list}}
+	}
+	return &gnmi.TypedValue{Value: &gnmi.TypedValue_StringVal{StringVal: fmt.Sprint(v)}}
 }
 
 // read gives the config leaves at and below the paths.

@@ -109,7 +109,7 @@ func tryTarget(t *testing.T, at reached, row knownServer, say func(string)) []ou
 	w.configExtra = "resync: 40s\nsecretStores:\n  - {name: suite, envPrefix: SUITE_SECRET_, names: [password]}\n"
 	origin, _ := row.Platform["origin"].(string)
 	s := &suite{world: w, at: at, row: row, port: cmp.Or(row.Settings["interface"], "Loopback99"), areas: map[string]string{}}
-	s.judge = raw{GNMIClient: at.dial(t), login: loggedIn(at.username, at.password), origin: origin}
+	s.judge = raw{GNMIClient: at.dial(t), login: loggedIn(at.username, at.password), origin: origin, scalar: row.Platform["leaves"] == "scalar"}
 	s.relay = &relay{target: s.judge, login: s.judge.login}
 	config, err := w.ca.ServerTLS("127.0.0.1")
 	if err != nil {

@@ -152,8 +152,13 @@ func TestATargetThatIsNotOurs(t *testing.T) {
 		at.password = strings.TrimSpace(string(text))
 	}
 	row, known := rowOf(t, cmp.Or(os.Getenv("TARGET_SERVER"), "unknown"))
-	if row.Platform == nil && os.Getenv("TARGET_ORIGIN") != "" {
-		row.Platform = map[string]any{"origin": os.Getenv("TARGET_ORIGIN")}
+	if !known {
+		row.Platform = map[string]any{}
+		for knob, value := range map[string]string{"origin": os.Getenv("TARGET_ORIGIN"), "leaves": os.Getenv("TARGET_LEAVES")} {
+			if value != "" {
+				row.Platform[knob] = value
+			}
+		}
 	}
 	all := tryTarget(t, at, row, func(line string) { fmt.Println(line) })
 	wrong := verdict(row, known, all)

@@ -111,6 +111,7 @@ type Device struct {
 // the device acts on it. The zero value is the profile that is built in.
 type Profile struct {
 	Origin string `json:"origin,omitempty"` // named in every path that is sent; none: left out
+	Leaves string `json:"leaves,omitempty"` // how a leaf that is set by itself is sent: "json" or none, or "scalar"
 }
 
 // Intended is one device of a manifest: its entry and its intended config, the

@@ -103,6 +103,10 @@ var faultRows = []fault{
 
 	// What streams do.
 	{
+		name: "takes scalars for leaves", faults: sim.Faults{Leaves: "scalar"}, profile: models.Profile{Leaves: "scalar"},
+		deploys: models.DeviceApplied, within: soon, quiet: true,
+	},
+	{
 		name: "is silent without an origin", faults: sim.Faults{GetUnimplemented: true, Origin: "openconfig"}, profile: models.Profile{Origin: "openconfig"},
 		deploys: models.DeviceApplied, within: soon, rung: map[string]string{"read": "once", "watch": "on-change"},
 	},
@@ -230,6 +234,11 @@ var mutants = []mutation{
 		to:   "		if mutant(\"goes by the device's clock\") && r.GetUpdate().GetTimestamp() < 946684800000000000 {\n			continue\n		}\n		if mutant(\"drops what it can't read\") && len(r.GetUpdate().GetUpdate()) > 0 {\n			if v := r.GetUpdate().GetUpdate()[0].GetVal().GetJsonIetfVal(); len(v) > 0 && v[0] == '{' && v[len(v)-1] != '}' {\n				continue\n			}\n		}\n		if root, ok := s.concerns(r.GetUpdate()); ok {\n",
 	},
 	{name: "drops what it can't read", fault: "streams bad values"},
+	{
+		name: "sends leaves as JSON", fault: "takes scalars for leaves", file: "device/set.go",
+		from: "	if s.t.Profile.Leaves == \"scalar\" {\n",
+		to:   "	if s.t.Profile.Leaves == \"scalar\" && !mutant(\"sends leaves as JSON\") {\n",
+	},
 	{
 		name: "names no origin", fault: "is silent without an origin", file: "device/reader.go",
 		from: "Origin: s.t.Profile.Origin,",

@@ -508,7 +508,7 @@ func (c *cell) byHand() {
 	defer cancel()
 	_, err := c.judge.Set(ctx, &gnmi.SetRequest{Update: []*gnmi.Update{{
 		Path: &gnmi.Path{Elem: []*gnmi.PathElem{{Name: "system"}, {Name: "config"}, {Name: "hostname"}}},
-		Val:  &gnmi.TypedValue{Value: &gnmi.TypedValue_JsonIetfVal{JsonIetfVal: []byte(`"` + byHand + `"`)}},
+		Val:  &gnmi.TypedValue{Value: &gnmi.TypedValue_StringVal{StringVal: byHand}},
 	}}})
 	if err != nil && c.fault.faults.LoseAnswer == "" {
 		c.t.Fatal(err)

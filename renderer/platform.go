@@ -30,7 +30,7 @@ func (d *decoder) platformDocument(n *node) {
 	name, at := d.metadata(n, "Platform", false)
 	p := &platformDoc{name: name, at: at}
 	spec := n.get("spec")
-	d.fields(spec, "spec of a Platform", "base", "omits", "unconditional", "origin", "phases")
+	d.fields(spec, "spec of a Platform", "base", "omits", "unconditional", "origin", "leaves", "phases")
 	if base := spec.get("base"); base != nil && d.text(base, "base") != defaultPlatform && base.shape == text {
 		d.add(mistake{at: base.at, code: codePlatform, msg: fmt.Sprintf("base %q is not known", cut(base.text, 64)), hint: joined("known: "+defaultPlatform, "a Platform refines a profile that is built in")})
 	}
@@ -41,6 +41,12 @@ func (d *decoder) platformDocument(n *node) {
 	p.omits = d.schemaPaths(spec.get("omits"), "omits")
 	p.unconditional = d.conditions(spec.get("unconditional"))
 	p.profile.Origin = d.gnmiOrigin(spec.get("origin"))
+	if leaves := spec.get("leaves"); leaves != nil {
+		p.profile.Leaves = d.text(leaves, "leaves")
+		if p.profile.Leaves != "json" && p.profile.Leaves != "scalar" && leaves.shape == text {
+			d.add(mistake{at: leaves.at, code: codePlatformValue, msg: fmt.Sprintf("leaves %q is not known", cut(p.profile.Leaves, 64)), hint: "known: json, scalar"})
+		}
+	}
 	p.phases = d.phases(spec.get("phases"))
 	if name != "" {
 		d.platforms = append(d.platforms, p)

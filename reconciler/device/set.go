@@ -2,7 +2,9 @@ package device
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/openconfig/gnmi/proto/gnmi"
@@ -52,10 +54,51 @@ func (s *Session) setRequest(p *plan.Plan) *gnmi.SetRequest {
 }
 
 func (s *Session) update(v plan.Value) *gnmi.Update {
-	return &gnmi.Update{
-		Path: s.path(v.Path),
-		Val:  &gnmi.TypedValue{Value: &gnmi.TypedValue_JsonIetfVal{JsonIetfVal: v.Node.JSON()}},
+	val := &gnmi.TypedValue{Value: &gnmi.TypedValue_JsonIetfVal{JsonIetfVal: v.Node.JSON()}}
+	if s.t.Profile.Leaves == "scalar" {
+		switch v.Node.Schema.Kind {
+		case tree.Leaf:
+			val = scalar(v.Node.Schema.Type.Final, v.Node.JSON())
+		case tree.LeafList:
+			val = scalars(v.Node.Schema.Type.Final, v.Node.JSON())
+		}
 	}
+	return &gnmi.Update{Path: s.path(v.Path), Val: val}
+}
+
+// scalars are a leaf-list's values, for targets that take no JSON there.
+func scalars(of *tree.Type, text []byte) *gnmi.TypedValue {
+	var all []json.RawMessage
+	_ = json.Unmarshal(text, &all) // canonical JSON, which has no error
+	list := &gnmi.ScalarArray{}
+	for _, one := range all {
+		list.Element = append(list.Element, scalar(of, one))
+	}
+	return &gnmi.TypedValue{Value: &gnmi.TypedValue_LeaflistVal{LeaflistVal: list}}
+}
+
+// scalar is a leaf's canonical JSON in the arm of its type (gNMI 2.2.3). RFC 7951
+// quotes 64-bit numbers, so the type says what a number is; in a union JSON does.
+func scalar(of *tree.Type, text []byte) *gnmi.TypedValue {
+	plain := strings.Trim(string(text), `"`)
+	number := of.Kind <= tree.Decimal64 || of.Kind == tree.Union && plain == string(text)
+	if u, err := strconv.ParseUint(plain, 10, 64); err == nil && number && of.Kind != tree.Decimal64 && (of.Kind >= tree.Uint8) {
+		return &gnmi.TypedValue{Value: &gnmi.TypedValue_UintVal{UintVal: u}}
+	}
+	if i, err := strconv.ParseInt(plain, 10, 64); err == nil && number && of.Kind != tree.Decimal64 {
+		return &gnmi.TypedValue{Value: &gnmi.TypedValue_IntVal{IntVal: i}}
+	}
+	if f, err := strconv.ParseFloat(plain, 64); err == nil && number {
+		return &gnmi.TypedValue{Value: &gnmi.TypedValue_DoubleVal{DoubleVal: f}}
+	}
+	switch string(text) {
+	case "true", "[null]":
+		return &gnmi.TypedValue{Value: &gnmi.TypedValue_BoolVal{BoolVal: true}}
+	case "false":
+		return &gnmi.TypedValue{Value: &gnmi.TypedValue_BoolVal{BoolVal: false}}
+	}
+	_ = json.Unmarshal(text, &plain)
+	return &gnmi.TypedValue{Value: &gnmi.TypedValue_StringVal{StringVal: plain}}
 }
 
 // masked replaces the plan's secrets in a text of the target.

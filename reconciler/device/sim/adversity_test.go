@@ -68,6 +68,31 @@ func TestATargetThatWantsAnOriginIsSilentWithoutIt(t *testing.T) {
 	deaf.ends(codes.Canceled)
 }
 
+func TestATargetThatTakesScalarsForLeavesRefusesJSONThere(t *testing.T) {
+	c := start(t, twoInterfaces)
+	c.breaks(Faults{Leaves: "scalar"})
+	set := func(path string, v *gnmi.TypedValue) codes.Code {
+		_, err := c.Set(deadline(t), &gnmi.SetRequest{Update: []*gnmi.Update{{Path: p(t, path), Val: v}}})
+		return status.Code(err)
+	}
+	json := func(text string) *gnmi.TypedValue {
+		return &gnmi.TypedValue{Value: &gnmi.TypedValue_JsonIetfVal{JsonIetfVal: []byte(text)}}
+	}
+	for _, u := range []struct {
+		path string
+		v    *gnmi.TypedValue
+		want codes.Code
+	}{
+		{mtu, json("9000"), codes.Internal},
+		{mtu, &gnmi.TypedValue{Value: &gnmi.TypedValue_UintVal{UintVal: 9000}}, codes.OK},
+		{ifc + "/config", json(`{"mtu": 9001}`), codes.OK},
+	} {
+		if got := set(u.path, u.v); got != u.want {
+			t.Errorf("%s as %v: %s, want %s", u.path, u.v, got, u.want)
+		}
+	}
+}
+
 func TestTargetDefinedIsSampledWithoutOnChange(t *testing.T) {
 	bubble(t, func(t *testing.T, c *client) {
 		c.breaks(Faults{NoOnChange: "refuse"})

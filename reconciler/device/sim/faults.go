@@ -25,6 +25,7 @@ type Faults struct {
 	Order       map[string]string `json:"order,omitempty"`       // path → another: what is new at the one is InvalidArgument in a Set that makes the other, which goes only in a Set after that which ends the one
 	Lock        string            `json:"lock,omitempty"`        // every Set fails as "aborted", "failed-precondition" or "unavailable"
 	NonAtomic   bool              `json:"nonAtomic,omitempty"`   // what comes before the operation that fails stays
+	Leaves      string            `json:"leaves,omitempty"`      // "scalar": JSON for a leaf by itself is Internal
 	LoseAnswer  string            `json:"loseAnswer,omitempty"`  // a Set is applied, then its RPC hangs ("hang") or all connections break ("cut")
 
 	// What a Set does with extensions: "supported", "ignored" with OK, or as without
@@ -83,6 +84,7 @@ func (f Faults) choices() []choice {
 		{"lock", f.Lock, slices.Sorted(maps.Keys(lockCodes))},
 		{"commit", f.Commit, []string{"supported", "ignored", "refused"}},
 		{"arbitration", f.Arbitration, []string{"supported", "no-role", "ignored", "refused"}},
+		{"leaves", f.Leaves, []string{"scalar"}},
 		{"loseAnswer", f.LoseAnswer, []string{"hang", "cut"}},
 		{"getAllOnly", f.GetAllOnly, slices.Sorted(maps.Keys(typeCodes))},
 		{"origin", f.Origin, []string{"openconfig"}},

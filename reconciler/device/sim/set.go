@@ -217,6 +217,9 @@ func (tx *transaction) write(prefix *gnmi.Path, u *gnmi.Update, replace bool) er
 		return status.Errorf(codes.InvalidArgument, "%s: %v", pathText(full), err)
 	}
 	b := tx.broken
+	if b.Leaves != "" && p.node == nil && p.token != "" && len(u.GetVal().GetJsonIetfVal())+len(u.GetVal().GetJsonVal()) > 0 {
+		return status.Errorf(codes.Internal, "%s: got map[string]interface {} type for a leaf", pathText(full))
+	}
 	if b.keeps(path) {
 		tx.root = b.asKept(tx.root)
 	}
