@@ -32,7 +32,8 @@ func (f *fleet) record(ctx context.Context, m *member) error {
 	if m.status.State != was.State || m.status.Since.IsZero() {
 		m.status.Since = now
 	}
-	if m.stored.Rev > 0 && sameStatus(was, m.status) && m.status.ReadAt.Sub(was.ReadAt) < f.Resync*9/10 {
+	looked := m.order.look.After(was.ReadAt) && !m.status.ReadAt.Before(m.order.look) // a person waits to see that
+	if m.stored.Rev > 0 && sameStatus(was, m.status) && m.status.ReadAt.Sub(was.ReadAt) < f.Resync*9/10 && !looked {
 		return nil
 	}
 	err := f.store(ctx, m)

@@ -230,6 +230,24 @@ func (l *lab) order(name models.DeviceName, o Order) {
 	synctest.Wait()
 }
 
+func TestALookThatSomebodyAskedForIsSeen(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.settled("a", host("new"), alert)
+		l.wait(time.Minute)
+		asked := time.Now()
+		l.order("a", Order{Look: Asked{Who: "root", Time: asked}})
+		l.wait(time.Second)
+		if s := l.want("a", models.DeviceApplied, 1, 0); s.ReadAt.Before(asked.UTC()) {
+			t.Errorf("read at %v, asked at %v", s.ReadAt, asked)
+		}
+		_, rev, _ := l.Devices.Get(l.ctx, "a")
+		l.wait(5 * time.Minute)
+		if _, now, _ := l.Devices.Get(l.ctx, "a"); now != rev {
+			t.Errorf("written again: revision %d, was %d", now, rev)
+		}
+	})
+}
+
 func TestAGuardHoldsAPlanUntilItIsAllowed(t *testing.T) {
 	servers := func(n int) string {
 		var all []string
