@@ -49,13 +49,13 @@ func (d *decoder) idle(e managed, before, after []managed) {
 	}
 	others := append(slices.Clone(before), after...)
 	for _, o := range others {
-		if o.exclude && !e.exclude && o.path.Spans(e.path) {
+		if o.exclude && !e.exclude && e.path.Within(o.path) {
 			d.overlap(e, fmt.Sprintf("%s is taken away whole by %s at %s", e.text, o.text, o.at), "exclusions win, whatever the order: leave one out")
 			return
 		}
 	}
 	for _, o := range others {
-		if o.exclude == e.exclude && o.path.Spans(e.path) && !o.path.Equal(e.path) {
+		if o.exclude == e.exclude && e.path.Within(o.path) && !o.path.Equal(e.path) {
 			d.overlap(e, fmt.Sprintf("%s is within %s at %s already", e.text, o.text, o.at), "leave one out")
 			return
 		}

@@ -143,7 +143,8 @@ func (p Path) Equal(q Path) bool {
 }
 
 // Within says whether p is at or below top. Keys that top leaves out match any, and
-// "*" in a key's value any text; both are resolved.
+// "*" in a key's value any text; both are resolved. It may miss a p with patterns of
+// its own that names the same in other words, never the other way round.
 func (p Path) Within(top Path) bool { return len(p) >= len(top) && matchAll(top, p[:len(top)]) }
 
 // Find returns the node that p leads to, whatever its keys' values. The error

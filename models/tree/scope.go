@@ -207,13 +207,6 @@ func (f *filter) value(v *Value, entries []scopeEntry, depth int, managed bool) 
 	return f.inner(v.Schema, members)
 }
 
-// Spans says whether all that q names is at or below what p names. Both are resolved
-// and read as managed paths: a list's missing keys match any, and so does "*". It
-// may miss a q that names the same in other words, never the other way round.
-func (p Path) Spans(q Path) bool {
-	return len(p) <= len(q) && matchAll(p, q[:len(p)])
-}
-
 // matchAll says whether the steps of p are those of pattern.
 func matchAll(pattern, p Path) bool {
 	return slices.EqualFunc(pattern, p, matchElem)

@@ -211,7 +211,7 @@ func TestScopeCoversWhatNoExclusionReaches(t *testing.T) {
 	}
 }
 
-func TestSpansIsNeverWrongAboutWhatItClaims(t *testing.T) {
+func TestWithinManagedPathsIsNeverWrongAboutWhatItClaims(t *testing.T) {
 	s := OpenConfig()
 	resolve := func(text string) Path {
 		p, err := ParsePath(text)
@@ -239,15 +239,15 @@ func TestSpansIsNeverWrongAboutWhatItClaims(t *testing.T) {
 		{"/acl/acl-sets/acl-set[name=a]", "/acl/acl-sets/acl-set[type=ACL_IPV4]", false},
 	} {
 		p, q := resolve(c.p), resolve(c.q)
-		if got := p.Spans(q); got != c.want {
-			t.Errorf("%s spans %s: %t, want %t", c.p, c.q, got, c.want)
+		if got := q.Within(p); got != c.want {
+			t.Errorf("%s within %s: %t, want %t", c.q, c.p, got, c.want)
 		}
 		scope, err := NewScope(s, []string{c.p})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if c.want && !scope.Contains(q) {
-			t.Errorf("%s spans %s, and the scope does not contain it", c.p, c.q)
+			t.Errorf("%s is within %s, and the scope does not contain it", c.q, c.p)
 		}
 	}
 }
