@@ -522,12 +522,22 @@ func (c *cell) sets() int { return c.target.Sets() - c.own }
 // told are the kinds of the events so far.
 func (c *cell) told() []string {
 	c.t.Helper()
-	ctx, cancel := context.WithCancel(c.ctx)
 	var kinds []string
+	for _, e := range c.heard() {
+		kinds = append(kinds, e.Kind)
+	}
+	return kinds
+}
+
+// heard are the events so far.
+func (c *cell) heard() []models.Event {
+	c.t.Helper()
+	ctx, cancel := context.WithCancel(c.ctx)
+	var all []models.Event
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		err := c.events.Consume(ctx, fmt.Sprint("judge", time.Now().UnixNano()), func(_ context.Context, e models.Event) error {
-			kinds = append(kinds, e.Kind)
+			all = append(all, e)
 			return nil
 		})
 		if err != nil {
@@ -537,7 +547,7 @@ func (c *cell) told() []string {
 	c.pass(time.Second)
 	cancel()
 	wg.Wait()
-	return kinds
+	return all
 }
 
 func (c *cell) stored() any {
@@ -647,11 +657,17 @@ func (c *cell) leaksNothing() {
 	add("ledgers", ledgers, err)
 	rollouts, err := c.rollouts.All(c.ctx)
 	add("rollouts", rollouts, err)
-	for h := range map[models.Hash]bool{devices["a"].Value.Diff: true, episodes["a"].Value.Diff: true} {
-		if h != "" {
-			data, err := c.bus.Blobs().Get(c.ctx, h)
-			add("diff", string(data), err)
-		}
+	orders, err := Orders(c.bus).All(c.ctx)
+	add("orders", orders, err)
+	add("events", c.heard(), nil)
+	var blobs []models.Hash
+	_, _, err = c.bus.Blobs().Sweep(c.ctx, func(h models.Hash) bool { blobs = append(blobs, h); return true }, 0)
+	if err != nil || len(blobs) < 2 { // a config and its manifest, and diffs
+		c.t.Errorf("%d blobs, %v", len(blobs), err)
+	}
+	for _, h := range blobs {
+		data, err := c.bus.Blobs().Get(c.ctx, h)
+		add("blob "+string(h), string(data), err)
 	}
 	for what, text := range texts {
 		for _, secret := range []string{deviceSecret, password, "$6$"} {

@@ -161,7 +161,7 @@ func (s *show) mistake(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{"setpoint/plan", "setpoint/deploy"} {
+	for _, name := range []string{"setpoint/plan", "setpoint/deploy", "setpoint/policy"} {
 		if err := s.status(ctx, sha, name, "failure"); err != nil {
 			return err
 		}
@@ -230,11 +230,10 @@ func (s *show) push(ctx context.Context, subject string) (string, error) {
 
 // deployed waits for the commit's last word and follows its link.
 func (s *show) deployed(ctx context.Context, sha string) error {
-	if err := s.status(ctx, sha, "setpoint/plan", "success"); err != nil {
-		return err
-	}
-	if err := s.status(ctx, sha, "setpoint/deploy", "success"); err != nil {
-		return err
+	for _, name := range []string{"setpoint/plan", "setpoint/policy", "setpoint/deploy"} {
+		if err := s.status(ctx, sha, name, "success"); err != nil {
+			return err
+		}
 	}
 	return s.follow(ctx, sha)
 }
