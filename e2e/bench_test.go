@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -107,6 +108,7 @@ type figures struct {
 	detected, healed, bare []time.Duration // bare: one Get and one Set of a leaf, one at a time
 
 	cpuFirst, cpuOne, cpuAll, cpuHeal, cpu time.Duration // of the service; cpuHeal for each
+	cpuBare                                time.Duration // of the client that makes the bare calls, one at a time, for each
 	rss, peak                              int           // of the service, kB
 }
 
@@ -188,10 +190,12 @@ func (w *world) bare(f *figures, whole string) {
 	all := make([]*client, f.devices)
 	w.each(all, func(i int) { all[i] = w.client(i); all[i].get() })
 	defer w.each(all, func(i int) { all[i].close() })
+	before := ownProcessor(w.t)
 	for i := range len(f.healed) {
 		c := all[i*f.devices/len(f.healed)]
 		f.bare = append(f.bare, timed(func() { c.get(); c.set(fmt.Sprintf(`"bare-%d"`, i)) }))
 	}
+	f.cpuBare = (ownProcessor(w.t) - before) / time.Duration(len(f.bare))
 	f.bareAll = timed(func() { w.each(all, func(i int) { all[i].get(); all[i].set(`"bare"`) }) })
 	some := all[:min(len(all), benchWhole)]
 	f.bareWhole = timed(func() { w.each(some, func(i int) { all[i].get(); all[i].setAt(&gnmi.Path{}, whole) }) }) / time.Duration(len(some))
@@ -252,6 +256,16 @@ func (w *world) burnt() time.Duration {
 		ticks += n
 	}
 	return time.Duration(ticks) * 10 * time.Millisecond // USER_HZ is 100 on every Linux
+}
+
+// ownProcessor is the processor time that this process has used.
+func ownProcessor(t testing.TB) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // memory is a figure of the service's memory in kB.

@@ -72,6 +72,7 @@ var lines = []line{
 	{"  one leaf of every device", func(f, _ figures) string { return processor(f.cpuAll) }},
 	{"  one change healed, the mean", func(f, _ figures) string { return short(f.cpuHeal) }},
 	{"    reach", func(figures, figures) string { return short(healProcessor) }},
+	{"    bare Get + Set, the client's", func(f, _ figures) string { return short(f.cpuBare) }},
 	{"  the whole run", func(f, _ figures) string { return short(f.cpu) }},
 	{name: "setpoint's resident memory"},
 	{"  at the end", func(f, _ figures) string { return megabytes(f.rss) }},

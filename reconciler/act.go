@@ -151,8 +151,8 @@ func (f *fleet) count(ctx context.Context, m *member, heldTo *tree.Tree) error {
 		return err
 	}
 	managed, _, read := m.seen.leaves()
-	intended, _ := all.Root().Size()
-	held, _ := heldTo.Root().Size()
+	intended, _ := all.Size()
+	held, _ := heldTo.Size()
 	lacking := len(m.entry.Unenforced) // its platform has no such leaf: not even in all
 	m.status.Coverage = models.Coverage{
 		Read: read, Managed: managed, Intended: intended + lacking, Unenforced: intended - held + lacking,

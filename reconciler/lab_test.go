@@ -180,7 +180,7 @@ func (g *gear) Read(ctx context.Context, roots []string) ([]tree.Part, error) {
 	var parts []tree.Part
 	for _, root := range roots {
 		all := shown.Only([]string{root})
-		leaves, _ := all.Root().Size()
+		leaves, _ := all.Size()
 		managed := g.scope.Filter(all)
 		parts = append(parts, tree.Part{Root: root, Sum: all.Hash(), Parse: func() (*tree.Tree, int, error) {
 			g.do(func(g *gear) { g.parsed = append(g.parsed, root) })

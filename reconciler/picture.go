@@ -72,7 +72,7 @@ func hashOf(t *tree.Tree) models.Hash {
 }
 
 func knownOf(t *tree.Tree) known {
-	n, keys := t.Root().Size()
+	n, keys := t.Size()
 	return known{hash: t.Hash(), managed: n, keys: keys}
 }
 

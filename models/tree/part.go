@@ -54,14 +54,16 @@ func (t *Tree) Top(name string) *Value {
 	return nil
 }
 
-// Size returns how many leaves and leaf-lists there are at v and below, and how
-// many of them are keys of their entry.
-func (v *Value) Size() (leaves, keys int) {
+// Size returns how many leaves and leaf-lists there are, and how many of them are
+// keys of their entry. They are counted once.
+func (t *Tree) Size() (leaves, keys int) { return t.size() }
+
+func (v *Value) size() (leaves, keys int) {
 	if v.leaf() {
 		return 1, 0
 	}
 	for _, m := range v.members {
-		n, k := m.Size()
+		n, k := m.size()
 		leaves += n
 		keys += k
 		if v.Entry() && m.Schema.key > 0 {

@@ -65,6 +65,7 @@ type Tree struct {
 	schema *Schema
 	root   *Value
 	hash   func() models.Hash
+	size   func() (leaves, keys int)
 }
 
 // Empty returns the tree without content.
@@ -79,6 +80,7 @@ func newTree(s *Schema, root *Value) *Tree {
 		sum := sha256.Sum256(t.Canonical())
 		return models.Hash(hex.EncodeToString(sum[:]))
 	})
+	t.size = sync.OnceValues(root.size)
 	return t
 }
 

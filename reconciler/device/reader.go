@@ -113,7 +113,7 @@ func (s *Session) parse(root string, a answer) (*tree.Tree, int, error) {
 		return nil, 0, err
 	}
 	s.t.Log.Debug("read", "device", s.t.Name, "container", root, "unknown", len(unknown)+doc.unknown)
-	leaves, _ := t.Root().Size()
+	leaves, _ := t.Size()
 	return s.t.Scope.Filter(t), leaves, nil
 }
 
@@ -136,18 +136,34 @@ type answer struct {
 }
 
 // sum tells answers apart by what was said and how it was asked for, not by when.
+// Values, which may be large, are hashed where they lie.
 func (a answer) sum() models.Hash {
 	h := sha256.New()
-	h.Write([]byte{byte(a.rung)})
 	var b []byte
-	for _, n := range a.notifications {
-		timeless := &gnmi.Notification{Prefix: n.GetPrefix(), Update: n.GetUpdate(), Delete: n.GetDelete(), Atomic: n.GetAtomic()}
-		var err error
-		if b, err = (proto.MarshalOptions{Deterministic: true}).MarshalAppend(b[:0], timeless); err != nil {
-			return models.Hash(rand.Text()) // like no other
+	frame := func(kind byte, data []byte) {
+		h.Write(binary.LittleEndian.AppendUint64([]byte{kind}, uint64(len(data))))
+		h.Write(data)
+	}
+	write := func(kind byte, m proto.Message) {
+		out, err := (proto.MarshalOptions{Deterministic: true}).MarshalAppend(b[:0], m)
+		if err != nil {
+			out = []byte(rand.Text()) // like no other
 		}
-		h.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(b))))
-		h.Write(b)
+		b = out
+		frame(kind, b)
+	}
+	h.Write([]byte{byte(a.rung)})
+	for _, n := range a.notifications {
+		write('n', &gnmi.Notification{Prefix: n.GetPrefix(), Delete: n.GetDelete(), Atomic: n.GetAtomic()})
+		for _, u := range n.GetUpdate() {
+			value := u.GetVal().GetJsonIetfVal()
+			if value == nil {
+				write('u', u)
+				continue
+			}
+			write('p', u.GetPath())
+			frame('v', value)
+		}
 	}
 	return models.Hash(hex.EncodeToString(h.Sum(nil)))
 }

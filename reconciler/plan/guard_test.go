@@ -62,7 +62,7 @@ func TestGuardsForbidWhatIsLikelyASlip(t *testing.T) {
 				t.Fatal(err)
 			}
 			p := Diff(running, intended)
-			leaves, keys := running.Root().Size()
+			leaves, keys := running.Size()
 			got := Guards(p, running.Only(p.Roots()), intended, leaves-keys, tt.address)
 			if len(got) != len(tt.want) {
 				t.Fatalf("got %v, want %q", got, tt.want)
