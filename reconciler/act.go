@@ -61,9 +61,17 @@ func (f *fleet) compare(ctx context.Context, m *member, parts []tree.Part) (foun
 		return d, err
 	}
 	if len(others) == 0 {
-		m.seen.held, m.flux = m.taken.Hash, nil
+		m.flux = nil
 		d.running = m.seen.hash()
-		return d, nil
+		if m.seen.held == m.taken.Hash {
+			return d, nil
+		}
+		intended, err := heldTo() // another, of which the device is held to the same
+		if err != nil {
+			return d, err
+		}
+		m.seen.held = m.taken.Hash
+		return d, f.count(ctx, m, intended)
 	}
 	if d.tree, err = f.view(m, others, d.at); err != nil {
 		return d, err
@@ -447,7 +455,7 @@ func (f *fleet) readBack(ctx context.Context, m *member, before *tree.Tree, acce
 			return d, ctx.Err()
 		}
 		var err error
-		if parts, err = f.read(ctx, m, nil); err != nil {
+		if parts, err = f.read(ctx, m, true); err != nil {
 			return d, err
 		}
 		if accepted {

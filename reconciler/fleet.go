@@ -239,7 +239,7 @@ func (f *fleet) look(ctx context.Context, name models.DeviceName) next {
 		}
 		return m.until(next{after: time.Until(m.due)})
 	}
-	parts, err := f.read(ctx, m, m.doubtful())
+	parts, err := f.read(ctx, m, false)
 	if err != nil {
 		return f.miss(ctx, m, err)
 	}

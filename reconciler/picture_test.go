@@ -165,6 +165,42 @@ func TestACommitHasAllReadAlsoWhereTheDeviceJustStirred(t *testing.T) {
 	})
 }
 
+func TestAReadTakesWhatStirredInOneStep(t *testing.T) {
+	s := &session{}
+	s.stir("system")
+	s.stir("interfaces")
+	if where, stirred := s.begin(); !stirred || len(where) != 2 || !s.quiet() {
+		t.Errorf("took %v, %t", where, stirred)
+	}
+	s.stir("system") // while it is read
+	if where, stirred := s.begin(); !stirred || len(where) != 1 {
+		t.Errorf("took %v, %t", where, stirred)
+	}
+	if where, stirred := s.begin(); stirred || len(where) != 0 {
+		t.Errorf("took %v, %t", where, stirred)
+	}
+}
+
+func TestACommitToWhatIsIgnoredIsCounted(t *testing.T) {
+	inLab(t, func(l *lab) {
+		policy := alert
+		policy.Ignore = []models.Ignored{{Path: "/system/config/motd-banner"}}
+		g := l.wide(ports("new", "1500"), policy)
+		before := l.status("a").Coverage
+		config := with(parse(t, ports("new", "1500")), "/system/config/motd-banner", "ignored")
+		l.assign(2, models.PhaseApply, string(config.Canonical()), "a")
+		l.wait(time.Second)
+		if s := l.want("a", models.DeviceApplied, 2, 0); s.Coverage.Intended != before.Intended+1 || s.Coverage.Unenforced != before.Unenforced+1 {
+			t.Errorf("coverage %+v, was %+v", s.Coverage, before)
+		}
+		g.do(func(g *gear) {
+			if len(g.parsed) > 0 {
+				t.Errorf("parsed %q", g.parsed)
+			}
+		})
+	})
+}
+
 func TestAFailedReadLosesNoStir(t *testing.T) {
 	inLab(t, func(l *lab) {
 		g := l.wide(ports("new", "1500"), enforce)

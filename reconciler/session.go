@@ -69,57 +69,46 @@ func (s *session) quiet() bool {
 	return s.stirs == s.seen
 }
 
-// begin notes that the device is about to be read, and says whether it stirred
-// since the last time.
-func (s *session) begin() (stirred bool) {
+// begin notes that the device is about to be read. It takes what is said to have
+// changed since the last time, in one step with saying so: whatever comes later is
+// left for the next read.
+func (s *session) begin() (where map[string]bool, stirred bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	stirred = s.stirs != s.seen
+	where, stirred = s.where, s.stirs != s.seen
 	s.seen, s.where = s.stirs, nil
-	return stirred
-}
-
-// stirred are the top containers that are said to have changed, and whether it is
-// known that no others have.
-func (s *session) stirred() ([]string, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Collect(maps.Keys(s.where)), !s.where[""]
+	return where, stirred
 }
 
 // doubtful are the top containers that have to be read: nil for all. A device that
 // was read as a whole and watched since is read where it stirred, and where it
 // was not as intended; after a resync's time, it is read as a whole again.
-func (m *member) doubtful() []string {
-	if m.session == nil || !m.complete || !time.Now().Before(m.due) {
+func (m *member) doubtful(where map[string]bool) []string {
+	if !m.complete || !time.Now().Before(m.due) || where[""] {
 		return nil
 	}
-	roots, sure := m.session.stirred()
-	if !sure {
-		return nil
-	}
-	roots = append(roots, m.seen.unlike()...)
+	roots := slices.AppendSeq(m.seen.unlike(), maps.Keys(where))
 	slices.Sort(roots)
 	return slices.Compact(roots)
 }
 
-// read reads what runs on the device, over a new session if there is none: the
-// top containers with these names, or all that hold managed paths if there are
-// none.
-func (f *fleet) read(ctx context.Context, m *member, roots []string) ([]tree.Part, error) {
+// read reads what runs on the device, over a new session if there is none: all that
+// is managed, or where not all is asked for, as much as is in doubt.
+func (f *fleet) read(ctx context.Context, m *member, all bool) ([]tree.Part, error) {
 	if m.session == nil {
 		if err := f.dial(ctx, m); err != nil {
 			return nil, err
 		}
 	}
-	s := m.session
-	m.read, m.stirred = time.Now(), s.begin()
+	m.read = time.Now()
+	where, stirred := m.session.begin()
+	m.stirred = stirred
 	ctx, cancel := context.WithTimeout(ctx, readDeadline)
 	defer cancel()
-	if len(roots) > 0 {
-		return s.Read(ctx, roots)
+	if roots := m.doubtful(where); len(roots) > 0 && !all {
+		return m.session.Read(ctx, roots)
 	}
-	parts, err := s.Read(ctx, nil)
+	parts, err := m.session.Read(ctx, nil)
 	if err == nil {
 		m.complete, m.due = true, m.read.Add(spread(f.Resync, rand.Float64()))
 	}
